@@ -1,0 +1,88 @@
+import type { Static, TObject, TSchema } from '@sinclair/typebox'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Services } from '../services/services.ts'
+
+/**
+ * One plugin is one step of the corridor, one file (or folder), and at most one key of gateway.config.json.
+ *
+ * `slice` is the single source of the key's type, validation, defaults, editor completion and docs page; `route` is the
+ * fragment of a route that the plugin reads. Nothing about a plugin is written twice.
+ */
+export interface GatewayPlugin<
+  Key extends string = string,
+  Slice extends TSchema = TSchema,
+  RouteSlice extends TObject = TObject
+> {
+  readonly key: Key
+  readonly slice?: Slice
+  readonly route?: RouteSlice
+  /**
+   * Called once per config, while the app is built. Hooks added to `app` run for every request, the gateway's own doors
+   * included, in the order of plugins/index.ts. A returned function is asked once per configured route, while building, for the
+   * step that route's requests take here, or undefined for none: nothing is decided per request that a config decides.
+   */
+  setup(
+    app: FastifyInstance,
+    options: Static<Slice>,
+    services: Services
+  ): undefined | StepOf<RouteSlice> | Promise<undefined | StepOf<RouteSlice>>
+}
+
+export type StepOf<RouteSlice extends TObject> = (route: RouteInfo & Static<RouteSlice>) => Step | undefined
+
+/** Lets the request pass by returning, refuses it by throwing a problem of errors.ts. Sync where no I/O is needed. */
+export type Step = (request: FastifyRequest, reply: FastifyReply) => void | Promise<void>
+
+/** What every route has, whichever plugins read it. Frozen. */
+export interface RouteInfo {
+  readonly id: string
+  readonly path: string
+  readonly methods: readonly string[]
+  readonly service: string
+}
+
+/** Who is asking, once `authenticate` let the request pass. Frozen, shared by requests with the same token. */
+export interface Principal {
+  readonly subject: string
+  readonly session: string | undefined
+  readonly scopes: readonly string[]
+  readonly claims: Readonly<Record<string, unknown>>
+}
+
+/** What the gateway learns about one request on its way through the corridor. */
+export interface Exchange {
+  /** The route that matched; undefined for the gateway's own doors and for refused paths. */
+  route: RouteInfo | undefined
+  /** The one normalised path (RFC 3986 6.2.2), without query: what matching, policies and the upstream see. */
+  path: string
+  /** The query with its `?`, as sent; '' without one. */
+  query: string
+  /** Host the client asked for, lower case, without port. */
+  host: string
+  /** The client's address, behind trusted proxies. */
+  client: string
+  principal: Principal | undefined
+  /** `allowed`, or the code of the problem that ended the request. */
+  verdict: string
+  /** Internal reason of a refusal, for the log and the metrics. */
+  reason: string | undefined
+  /** Node that got the request, for the log. */
+  node: string | undefined
+  /** performance.now() at the first byte of the request seen by the gateway. */
+  readonly startedAt: number
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    exchange: Exchange
+  }
+}
+
+/** Keeps the literal key and the schemas' types, so that the config's type can be inferred. */
+export function definePlugin<
+  const Key extends string,
+  Slice extends TSchema = TSchema,
+  RouteSlice extends TObject = TObject
+>(plugin: GatewayPlugin<Key, Slice, RouteSlice>): GatewayPlugin<Key, Slice, RouteSlice> {
+  return plugin
+}
