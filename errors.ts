@@ -9,11 +9,11 @@ export interface Details {
   /** Response headers that belong to this refusal (Retry-After, WWW-Authenticate, Allow ...). */
   readonly headers?: Readonly<Record<string, string>>
   /** What was caught. Logged under the request id, never returned. */
-  readonly cause?: FastifyError['cause']
+  readonly cause?: unknown
 }
 
 /** What the gateway answers when it refuses or fails a request; rendered in plugins/problem.ts only. */
-export interface Problem extends FastifyError, Details {
+export interface Problem extends Omit<FastifyError, 'cause'>, Details {
   readonly statusCode: number
   readonly fault: Fault
   readonly retryable: boolean
