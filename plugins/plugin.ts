@@ -66,13 +66,28 @@ export interface Exchange {
   verdict: string
   /** Internal reason of a refusal, for the log and the metrics. */
   reason: string | undefined
-  /** Node that got the request, for the log. */
+  /** True when the peer is a trusted proxy, so that its X-Forwarded-* count (plugins/guard.ts). */
+  trusted: boolean
+  /** W3C Trace Context header to send on: the client's when it is well formed, else made here. */
+  traceparent: string
+  /** Node that got the request, by its name in the pool, never its address: for the log. */
   node: string | undefined
+  /** Milliseconds from handing the request to a node until its answer's head; undefined when no node was asked. */
+  upstreamTime: number | undefined
   /** performance.now() at the first byte of the request seen by the gateway. */
   readonly startedAt: number
 }
 
+/** Called once for each request when its exchange is over, however it ended; `status` is 499 when the client left before the answer. */
+export type Finisher = (request: FastifyRequest, status: number) => void
+
 declare module 'fastify' {
+  interface FastifyInstance {
+    /** What to call at the end of each exchange (access log, metrics ...); plugins push to it in `setup`. */
+    readonly finishers: Finisher[]
+    /** Where access lines go. */
+    readonly accessLog: { readonly writer: { write(line: string): void }; readonly format: 'json' | 'text' }
+  }
   interface FastifyRequest {
     exchange: Exchange
   }

@@ -1,0 +1,36 @@
+import { METHODS } from 'node:http'
+import type { Services } from '../services/services.ts'
+import { Metrics } from '../services/telemetry/metrics.ts'
+import { definePlugin } from './plugin.ts'
+
+/** One set of counters for the life of the process. */
+export const metricsOf = (services: Pick<Services, 'shared'>): Metrics =>
+  services.shared(
+    'metrics',
+    () => new Metrics(),
+    (metrics) => metrics.close()
+  )
+
+/** Counts every answer once it is out, by route, never by path. */
+export const metrics = definePlugin({
+  key: 'metrics',
+
+  setup(app, _options, services) {
+    const { requests, duration, upstream, refusals } = metricsOf(services)
+    const methods = new Set(METHODS)
+    app.finishers.push((request, status) => {
+      const { exchange } = request
+      const route = exchange.route?.id ?? '-'
+      const method = methods.has(request.method) ? request.method : 'other'
+      requests.inc({ route, method, status })
+      duration.observe({ route }, (performance.now() - exchange.startedAt) / 1000)
+      if (exchange.upstreamTime !== undefined && exchange.route !== undefined) {
+        upstream.observe({ service: exchange.route.service }, exchange.upstreamTime / 1000)
+      }
+      if (exchange.verdict !== 'allowed') {
+        refusals.inc({ code: exchange.verdict, reason: exchange.reason ?? '-' })
+      }
+    })
+    return undefined
+  }
+})

@@ -1,0 +1,39 @@
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { definePlugin } from './plugin.ts'
+
+/** Returns the request's id on every answer, so that a client can quote it and a log line can be found by it. */
+export const requestId = definePlugin({
+  key: 'requestId',
+
+  setup(app) {
+    app.addHook('onRequest', (request, reply, done) => {
+      reply.header('x-request-id', request.id)
+      done()
+    })
+    return undefined
+  }
+})
+
+const sane = /^[\x21-\x7e]{1,128}$/
+const traceparent = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
+
+/** Takes the client's x-request-id when it is sane (1 to 128 printable characters), else makes one. */
+export const makeRequestIds = (): ((request: IncomingMessage) => string) => {
+  const process = randomBytes(6).toString('base64url')
+  let count = 0
+  return (request) => {
+    const given = request.headers['x-request-id']
+    if (typeof given === 'string' && sane.test(given)) return given
+    count += 1
+    return `${process}-${count.toString(36)}`
+  }
+}
+
+/** The client's traceparent when it is well formed (W3C Trace Context 3.2), else a new unsampled one. */
+export function traceparentOf(request: IncomingMessage): string {
+  const given = request.headers.traceparent
+  if (typeof given === 'string' && traceparent.test(given)) return given
+  const hex = randomBytes(24).toString('hex')
+  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`
+}

@@ -1,0 +1,37 @@
+import type { Writable } from 'node:stream'
+
+/**
+ * Writes log lines in batches, and never makes a request wait: past `maxBuffered` bytes that the reader has not taken,
+ * lines are dropped and counted.
+ */
+export class LineWriter {
+  readonly #out: Writable
+  readonly #maxBuffered: number
+  readonly #timer: NodeJS.Timeout
+  #batch = ''
+  dropped = 0
+
+  constructor(out: Writable, { maxBuffered = 8 * 1024 ** 2, interval = 100 } = {}) {
+    this.#out = out
+    this.#maxBuffered = maxBuffered
+    this.#timer = setInterval(() => this.flush(), interval).unref()
+  }
+
+  write(line: string): void {
+    this.#batch += `${line}\n`
+    if (this.#batch.length > 64 * 1024) this.flush()
+  }
+
+  flush(): void {
+    if (this.#batch === '') return
+    const batch = this.#batch
+    this.#batch = ''
+    if (this.#out.writableLength > this.#maxBuffered) this.dropped += 1
+    else this.#out.write(batch)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    this.flush()
+  }
+}

@@ -1,0 +1,55 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+
+const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+
+/** The process's counters, for Prometheus. Labels come from the config or from closed lists, so that clients cannot add series. */
+export class Metrics {
+  readonly registry = new Registry()
+  readonly #options = { registers: [this.registry] }
+
+  readonly requests = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_requests_total',
+    help: 'Requests answered, by route ("-" is none), method and status.',
+    labelNames: ['route', 'method', 'status'] as const
+  })
+  readonly duration = new Histogram({
+    ...this.#options,
+    name: 'tollkeeper_request_duration_seconds',
+    help: 'Time from the request head to the end of the answer, by route.',
+    labelNames: ['route'] as const,
+    buckets: seconds
+  })
+  readonly upstream = new Histogram({
+    ...this.#options,
+    name: 'tollkeeper_upstream_duration_seconds',
+    help: "Time a node took to give its answer's head, by service.",
+    labelNames: ['service'] as const,
+    buckets: seconds
+  })
+  readonly refusals = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_refusals_total',
+    help: 'Requests the gateway refused or failed itself, by problem code and internal reason.',
+    labelNames: ['code', 'reason'] as const
+  })
+  readonly reloads = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_config_reloads_total',
+    help: 'Configurations read, by outcome (applied, unchanged, refused).',
+    labelNames: ['outcome'] as const
+  })
+  readonly configGood = new Gauge({
+    ...this.#options,
+    name: 'tollkeeper_config_last_reload_successful',
+    help: '1 while the file on disk is the one that serves, 0 while a newer one was refused.'
+  })
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry, prefix: 'tollkeeper_' })
+  }
+
+  close(): void {
+    this.registry.clear()
+  }
+}
