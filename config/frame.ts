@@ -1,0 +1,36 @@
+import type { Mistake } from './mistake.ts'
+
+export interface FrameOptions {
+  /** The file as it was read: without it only the line with the sentence is written. */
+  readonly text?: string | undefined
+  readonly colour?: boolean
+}
+
+/** A mistake as people read it: place and sentence, the lines it is about, and what was probably meant. */
+export function renderMistake(mistake: Mistake, { text, colour = false }: FrameOptions = {}): string {
+  const { file, line, column, severity, sentence, suggestion } = mistake
+  const paint = (code: number, words: string): string => (colour ? `\u001b[${code}m${words}\u001b[0m` : words)
+  const rows = [`${file}:${line}:${column}  ${paint(severity === 'error' ? 31 : 33, severity)} ${sentence}`]
+  if (text !== undefined) rows.push(...frameOf(text, mistake, paint))
+  if (suggestion !== undefined) rows.push(`  did you mean "${suggestion}"?`)
+  return rows.join('\n')
+}
+
+/** How much of a long line is shown: a minified file is one line. */
+const width = 120
+
+function frameOf(
+  text: string,
+  { line, column, length }: Mistake,
+  paint: (code: number, words: string) => string
+): string[] {
+  const lines = text.split(/\r\n|\n|\r/)
+  const digits = String(line).length
+  const from = column > width - 20 ? column - 40 : 0
+  const row = (number: number): string =>
+    `  ${String(number).padStart(digits)} | ${(lines[number - 1] ?? '').slice(from, from + width).replaceAll('\t', ' ')}`.trimEnd()
+  const rows = line > 1 ? [row(line - 1), row(line)] : [row(line)]
+  const carets = '^'.repeat(Math.max(1, Math.min(length, width - (column - 1 - from))))
+  rows.push(`  ${' '.repeat(digits)} | ${' '.repeat(column - 1 - from)}${paint(31, carets)}`)
+  return rows
+}
