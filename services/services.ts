@@ -3,6 +3,8 @@ import type { Store } from './store/store.ts'
 /** What outlives one config, as plugins and routes see it. */
 export interface Services {
   readonly store: Store
+  /** Where the config file is: its relative paths start here. */
+  readonly directory: string
   /** Get-or-create by identity: the same key gives the same object before and after a reload. */
   shared<Service>(
     key: string,
