@@ -19,8 +19,8 @@ export interface Store {
   ): Promise<Result>
   /**
    * Follows an append-only log (a Redis stream, an LMDB range): every event once, in order, from now on.
-   * `onEvent` also gets what was appended by other processes; `onFresh` is called whenever the follower knows it is up to date,
-   * `onGap` when events may have been lost (restart, failover, trimming) so that the caller reads a snapshot again.
+   * It resolves once the log's end is remembered, so a snapshot read after that misses nothing; when the store does not
+   * answer it resolves all the same, keeps trying, and starts with `onGap`.
    */
   follow(log: string, listener: LogListener): Promise<LogFollower>
   /** Round trip; rejects with StoreUnavailable when the store does not answer in time. */
@@ -28,9 +28,13 @@ export interface Store {
   close(): Promise<void>
 }
 
+/** None of these may throw. */
 export interface LogListener {
+  /** An event, whoever appended it. */
   onEvent(event: string): void
+  /** Everything appended until `at` (milliseconds since the epoch) was delivered; called several times a second. */
   onFresh?(at: number): void
+  /** Events may have been lost (restart, failover, trimming): read a snapshot again. */
   onGap?(): void
 }
 
@@ -42,6 +46,9 @@ export interface LogFollower {
  * One atomic operation, written once for each driver: `lua` for Redis (KEYS, ARGV as usual, `redis.call('TIME')` is the clock),
  * `transact` for the embedded store. Both must give the same answer for the same history: the contract suite checks it.
  * Results are strings, integers and (nested) arrays of them, as Lua returns them; `decode` gives them their type.
+ *
+ * Neither driver rolls back: an operation must not throw after its first write. In a Redis Cluster all keys of one operation,
+ * logs included, must share one hash tag. Lua that appends to a log starts with `appendLua` and calls `append(KEYS[n], event, keepMs)`.
  */
 export interface Operation<Result> {
   readonly name: string
@@ -62,4 +69,21 @@ export interface Transaction {
   range<Value>(prefix: string): Iterable<{ key: string; value: Value }>
   /** Appends to a log that `Store.follow` reads; older entries than `keepMs` may be dropped. */
   append(log: string, event: string, keepMs: number): void
+}
+
+/**
+ * The Lua counterpart of `Transaction.append`: put it in front of an operation's script. It alone knows how a log's event is
+ * laid out in a stream. Trimming is approximate, so a follower that lags sees more than `keepMs`, never less.
+ */
+export const appendLua = `
+local function append(log, event, keepMs)
+  local clock = redis.call('TIME')
+  local oldest = clock[1] * 1000 + math.floor(clock[2] / 1000) - keepMs
+  redis.call('XADD', log, 'MINID', '~', string.format('%.0f', oldest), '*', 'event', event)
+end
+`
+
+/** The store could not be opened. The message is one sentence for the operator: what, where and the way out; no secret. */
+export class StoreOpenError extends Error {
+  override readonly name = 'StoreOpenError'
 }

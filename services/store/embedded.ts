@@ -1,0 +1,159 @@
+import { mkdirSync } from 'node:fs'
+import { open } from 'lmdb'
+import { StoreUnavailable } from '../../errors.ts'
+import { type EmbeddedFollower, followEmbedded } from './embedded-log.ts'
+import { EmbeddedTransaction, type Tables } from './embedded-transaction.ts'
+import { type LogFollower, type LogListener, type Operation, type Store, StoreOpenError } from './store.ts'
+
+const sweepEveryMs = 5000
+const sweepAtMost = 500
+
+/**
+ * Opens the store of one machine: LMDB in `directory`, shared by every process that opens it.
+ *
+ * What was acknowledged survives kill -9 of any of them. After a power cut the file is intact, but the last moments before it may
+ * be missing: commits are flushed to disk behind the answer, not before it.
+ */
+export function openEmbedded(directory: string): Store {
+  const tables = openTables(directory)
+  return new EmbeddedStore(tables)
+}
+
+function openTables(directory: string): Tables {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    // The files too: a directory that was there before keeps its mode, and sessions are nobody else's to read.
+    const files = { permissionsMode: 0o600 }
+    const root = open({ path: directory, maxDbs: 3, noSubdir: false, ...files })
+    return {
+      root,
+      entries: root.openDB('entries', {}),
+      expiries: root.openDB('expiries', {}),
+      logs: root.openDB('logs', {})
+    }
+  } catch (cause) {
+    throw new StoreOpenError(
+      `The store directory ${directory} cannot be opened (${reasonOf(cause)}); make it writable for this user or set store.path to another one.`,
+      { cause }
+    )
+  }
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EEXIST: 'it is a file',
+  ENOTDIR: 'a part of the path is a file',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full'
+}
+
+function reasonOf(cause: unknown): string {
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  return reasons[code] ?? 'it holds no usable LMDB file'
+}
+
+class EmbeddedStore implements Store {
+  readonly driver = 'embedded'
+  readonly #tables: Tables
+  readonly #transaction: EmbeddedTransaction
+  readonly #followers = new Set<EmbeddedFollower>()
+  readonly #sweeper: NodeJS.Timeout
+  #closing: Promise<void> | undefined
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+    this.#transaction = new EmbeddedTransaction(tables)
+    this.#sweeper = setInterval(() => this.#sweep(), sweepEveryMs).unref()
+  }
+
+  get(key: string): Promise<string | undefined> {
+    return this.#read(() => {
+      const value = this.#transaction.peek(key)
+      return value === undefined ? undefined : String(value)
+    })
+  }
+
+  set(key: string, value: string, ttl?: number): Promise<void> {
+    return this.#write((tx) => tx.put(key, value, ttl))
+  }
+
+  delete(key: string): Promise<boolean> {
+    return this.#write((tx) => {
+      const found = tx.get(key) !== undefined
+      tx.remove(key)
+      return found
+    })
+  }
+
+  async run<Result>(
+    operation: Operation<Result>,
+    keys: readonly string[],
+    args: readonly (string | number)[]
+  ): Promise<Result> {
+    return operation.decode(await this.#write((tx) => operation.transact(tx, keys, args) ?? null))
+  }
+
+  follow(log: string, listener: LogListener): Promise<LogFollower> {
+    return this.#read(() => {
+      const follower = followEmbedded(this.#tables, log, listener, () => this.#followers.delete(follower))
+      this.#followers.add(follower)
+      return follower
+    })
+  }
+
+  ping(): Promise<void> {
+    return this.#read(() => {
+      this.#tables.logs.get(['ping'])
+    })
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    clearInterval(this.#sweeper)
+    await Promise.all([...this.#followers].map((follower) => follower.close()))
+    await this.#tables.root.close()
+  }
+
+  async #read<Value>(read: () => Value): Promise<Value> {
+    if (this.#closing) throw unavailable(new Error('The store is closed.'))
+    try {
+      // Without this a read may be answered from a snapshot older than another process's last commit.
+      this.#tables.root.resetReadTxn()
+      return read()
+    } catch (cause) {
+      throw unavailable(cause)
+    }
+  }
+
+  async #write<Value>(write: (tx: EmbeddedTransaction) => Value): Promise<Value> {
+    if (this.#closing) throw unavailable(new Error('The store is closed.'))
+    let appended = false
+    try {
+      const value = await this.#tables.root.transaction(() => {
+        this.#transaction.begin()
+        const result = write(this.#transaction)
+        appended = this.#transaction.appended
+        return result
+      })
+      // This process need not wait for its own poll to see what it appended.
+      if (appended) for (const follower of this.#followers) follower.poll()
+      return value
+    } catch (cause) {
+      throw unavailable(cause)
+    }
+  }
+
+  #sweep(): void {
+    // A failed sweep is repeated by the next one; until then reads filter what has expired.
+    this.#write((tx) => tx.sweep(sweepAtMost)).catch(() => {})
+  }
+}
+
+function unavailable(cause: unknown): Error {
+  return StoreUnavailable([], { reason: 'store_embedded', headers: { 'retry-after': '1' }, cause })
+}

@@ -1,0 +1,98 @@
+import { parseRedisUrl, type RedisAddress } from './redis/address.ts'
+import { createClient, type RedisClient } from './redis/client.ts'
+import { readTimeout } from './redis/follow.ts'
+import { RedisStore } from './redis/store.ts'
+import { StoreOpenError } from './store.ts'
+
+export type { RedisClient } from './redis/client.ts'
+export { RedisStore } from './redis/store.ts'
+
+const openWithinMs = 1000
+const tryAgainMs = 50
+const oldest = [6, 2] as const
+
+/**
+ * Connects to Redis (single, Sentinel or Cluster by the shape of the URL), or rejects within about a second with a StoreOpenError.
+ * Once open the store never needs to be opened again: it reconnects by itself, and until then every call fails fast.
+ */
+export async function openRedis(url: string, timeoutMs: number): Promise<RedisStore> {
+  const address = parseRedisUrl(url)
+  if (address === undefined) {
+    throw new StoreOpenError(
+      'store.url is not a Redis URL; write redis://host:port, redis+sentinel://host:port,host:port/master or redis+cluster://host:port,host:port.'
+    )
+  }
+  const client = createClient(address, timeoutMs)
+  const failure = await connect(client, address)
+  if (failure !== undefined) {
+    client.disconnect()
+    throw failure
+  }
+  return new RedisStore(client, timeoutMs, {
+    timeoutMs,
+    connect: () => createClient(address, readTimeout(timeoutMs))
+  })
+}
+
+/** Tries until Redis is ready: a Redis started together with the gateway gets a moment to listen. */
+async function connect(client: RedisClient, address: RedisAddress): Promise<StoreOpenError | undefined> {
+  let lastError: unknown
+  const remember = (error: unknown): void => {
+    lastError = error
+  }
+  client.on('error', remember)
+  client.connect().catch(() => {})
+  const deadline = performance.now() + openWithinMs
+  try {
+    while (performance.now() < deadline) {
+      if (client.status === 'ready') return await checkVersion(client, address)
+      if (client.status === 'end' || isFinal(lastError)) break
+      await new Promise((resolve) => setTimeout(resolve, tryAgainMs))
+    }
+  } catch (error) {
+    lastError = error
+  } finally {
+    client.off('error', remember)
+  }
+  return refusal(address, reasonOf(lastError), lastError)
+}
+
+async function checkVersion(client: RedisClient, address: RedisAddress): Promise<StoreOpenError | undefined> {
+  const version = /^redis_version:(\d+)\.(\d+)/m.exec(await client.info('server'))
+  const [major, minor] = [Number(version?.[1]), Number(version?.[2])]
+  if (major > oldest[0] || (major === oldest[0] && minor >= oldest[1])) return undefined
+  return refusal(
+    address,
+    `it is version ${major}.${minor}, and ${oldest.join('.')} is the oldest that will do`
+  )
+}
+
+function refusal(address: RedisAddress, reason: string, cause?: unknown): StoreOpenError {
+  return new StoreOpenError(
+    `Redis at ${address.shown} cannot be used (${reason}); start it, correct store.url, or set "store": { "driver": "embedded" }.`,
+    { cause }
+  )
+}
+
+const finalReplies = /^(WRONGPASS|NOAUTH|NOPERM|ERR )/
+
+/** Waiting does not help against a wrong password. */
+const isFinal = (error: unknown): boolean => error instanceof Error && finalReplies.test(error.message)
+
+const reasons: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'the connection was refused',
+  ENOTFOUND: 'the name is not known',
+  EAI_AGAIN: 'the name could not be looked up',
+  EHOSTUNREACH: 'there is no way to the host',
+  ENETUNREACH: 'there is no way to the network'
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'it does not answer'
+  const reason = 'code' in error ? reasons[String(error.code)] : undefined
+  if (reason !== undefined) return reason
+  if (/^(WRONGPASS|NOAUTH|NOPERM)/.test(error.message)) return 'it does not take these credentials'
+  if (error.message.startsWith('LOADING')) return 'it is still loading its data'
+  if (error.name === 'ReplyError') return 'it refused the connection'
+  return 'it does not answer'
+}
