@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePorts } from './ports.ts'
 
 /** A real redis-server of a test's own: own port, own directory, nothing kept on disk unless `args` ask for it. */
 export interface RedisServer {
@@ -24,7 +25,7 @@ export interface RedisServer {
 
 export async function startRedis(options: { args?: readonly string[] } = {}): Promise<RedisServer> {
   const directory = mkdtempSync(join(tmpdir(), 'toll-redis-'))
-  const port = await freePort()
+  const [port = 0] = await freePorts(1)
   let args = options.args ?? []
   let child = await launch(port, directory, args)
 
@@ -101,15 +102,4 @@ function accepts(port: number): Promise<boolean> {
     })
     socket.once('error', () => resolve(false))
   })
-}
-
-/** A port nobody listens on now; what takes it next is only likely, so it is asked for right before use. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
