@@ -1,5 +1,6 @@
 import type { Static, TObject, TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Problem } from '../errors.ts'
 import type { Services } from '../services/services.ts'
 
 /**
@@ -55,10 +56,14 @@ export interface Exchange {
   route: RouteInfo | undefined
   /** The one normalised path (RFC 3986 6.2.2), without query: what matching, policies and the upstream see. */
   path: string
+  /** `path` as policies compare it: without `;params`, every harmless escape decoded. Rules and limits use this one. */
+  resource: string
   /** The query with its `?`, as sent; '' without one. */
   query: string
   /** Host the client asked for, lower case, without port. */
   host: string
+  /** Host and port as sent, for X-Forwarded-Host and Location. */
+  authority: string
   /** The client's address, behind trusted proxies. */
   client: string
   principal: Principal | undefined
@@ -66,6 +71,8 @@ export interface Exchange {
   verdict: string
   /** Internal reason of a refusal, for the log and the metrics. */
   reason: string | undefined
+  /** What is wrong with the request's framing, target, path or method; thrown by the corridor once the request has its id. */
+  refusal: Problem | undefined
   /** True when the peer is a trusted proxy, so that its X-Forwarded-* count (plugins/guard.ts). */
   trusted: boolean
   /** W3C Trace Context header to send on: the client's when it is well formed, else made here. */

@@ -1,0 +1,121 @@
+import type { Pattern } from './pattern.ts'
+import { type CompiledRoute, compileRoute } from './route.ts'
+import type { RouteOptions } from './slice.ts'
+
+/** Routes that end at one place of the trie, best first. */
+export type Leaf = readonly CompiledRoute[]
+
+/** One segment of the trie. A request visits at most two children of a branch, so the number of routes does not count. */
+export interface Branch {
+  readonly literals: Map<string, Branch>
+  parameter: Branch | undefined
+  /** Routes that end here without a slash, with one, and with a wildcard. */
+  ends: CompiledRoute[]
+  slashed: CompiledRoute[]
+  open: CompiledRoute[]
+}
+
+/** The routes of one host, or host wildcard, or of any host. */
+export interface HostTable {
+  readonly root: Branch
+  readonly regexes: CompiledRoute[]
+}
+
+/** All routes of a config, ready to match. Read-only after `compileTable`. */
+export interface Table {
+  readonly routes: readonly CompiledRoute[]
+  readonly hosts: ReadonlyMap<string, HostTable>
+  /** By the suffix behind `*`, with its dot. */
+  readonly wildcards: ReadonlyMap<string, HostTable>
+  readonly any: HostTable
+  /** True when some route lets escaped slashes through, so that refusing them has to wait for the match. */
+  readonly hasEncoded: boolean
+}
+
+/** Builds the table once per config. Throws a SyntaxError that names the route when a pattern is wrong; `toll check` reports it first. */
+export function compileTable(options: readonly RouteOptions[]): Table {
+  return tableOf(
+    options.map((route, index) => {
+      try {
+        return compileRoute(route, index)
+      } catch (error) {
+        throw new SyntaxError(`route "${route.id}": ${(error as Error).message}`)
+      }
+    })
+  )
+}
+
+/** The table of routes that are compiled already. */
+export function tableOf(routes: readonly CompiledRoute[]): Table {
+  const hosts = new Map<string, HostTable>()
+  const wildcards = new Map<string, HostTable>()
+  const any = newHostTable()
+  for (const route of routes) {
+    if (route.hosts.length === 0) place(any, route)
+    for (const host of new Set(route.hosts)) {
+      const isWildcard = host.startsWith('*')
+      const tables = isWildcard ? wildcards : hosts
+      const key = isWildcard ? host.slice(1) : host
+      const table = tables.get(key) ?? newHostTable()
+      tables.set(key, table)
+      place(table, route)
+    }
+  }
+  for (const table of [any, ...hosts.values(), ...wildcards.values()]) {
+    table.regexes.sort((a, b) => sourceLength(b.pattern) - sourceLength(a.pattern) || rank(a, b))
+    sortLeaves(table.root)
+  }
+  return { routes, hosts, wildcards, any, hasEncoded: routes.some((route) => route.allowEncoded) }
+}
+
+/** Order of routes with the same host and path: methods listed before any, more headers, more query parameters, then the file. */
+export function rank(a: CompiledRoute, b: CompiledRoute): number {
+  return (
+    Number(a.methods.length === 0) - Number(b.methods.length === 0) ||
+    b.headers.length - a.headers.length ||
+    b.query.length - a.query.length ||
+    a.index - b.index
+  )
+}
+
+const sourceLength = (pattern: Pattern): number => (pattern.kind === 'regex' ? pattern.source.length : 0)
+
+const newHostTable = (): HostTable => ({ root: newBranch(), regexes: [] })
+
+const newBranch = (): Branch => ({
+  literals: new Map(),
+  parameter: undefined,
+  ends: [],
+  slashed: [],
+  open: []
+})
+
+function place(table: HostTable, route: CompiledRoute): void {
+  const { pattern } = route
+  if (pattern.kind === 'regex') {
+    table.regexes.push(route)
+    return
+  }
+  let branch = table.root
+  for (const segment of pattern.segments) {
+    if ('parameter' in segment) {
+      branch.parameter ??= newBranch()
+      branch = branch.parameter
+    } else {
+      const next = branch.literals.get(segment.literal) ?? newBranch()
+      branch.literals.set(segment.literal, next)
+      branch = next
+    }
+  }
+  if (pattern.isOpen) branch.open.push(route)
+  else if (pattern.hasSlash) branch.slashed.push(route)
+  else branch.ends.push(route)
+}
+
+function sortLeaves(branch: Branch): void {
+  branch.ends.sort(rank)
+  branch.slashed.sort(rank)
+  branch.open.sort(rank)
+  for (const next of branch.literals.values()) sortLeaves(next)
+  if (branch.parameter !== undefined) sortLeaves(branch.parameter)
+}

@@ -1,0 +1,109 @@
+import type { IncomingMessage } from 'node:http'
+import {
+  AmbiguousPath,
+  AmbiguousRequest,
+  MethodNotAllowed,
+  type Problem,
+  RouteNotFound
+} from '../../errors.ts'
+import type { Exchange } from '../../plugins/plugin.ts'
+import { traceparentOf } from '../../plugins/request-id.ts'
+import type { Table } from './compile.ts'
+import { framingRefusal } from './framing.ts'
+import { type Ask, isTooLong, match } from './match.ts'
+import { type NormalPath, normalise } from './normalise.ts'
+import type { CompiledRoute } from './route.ts'
+import { parseTarget, type Target } from './target.ts'
+
+/**
+ * Opens the exchange of one request: reads its target, brings the path to its one normal form and finds the route. Never throws;
+ * what is wrong is `refusal`, for the corridor to throw after the request has its id and its place in the log.
+ * `isDoor` says which paths the gateway answers itself: they have no route.
+ */
+export function openExchange(
+  raw: IncomingMessage,
+  table: Table,
+  isDoor: (resource: string) => boolean
+): Exchange {
+  const exchange = newExchange(raw)
+  exchange.refusal = framingRefusal(raw)
+  const target = parseTarget(raw.url ?? '/', raw.headers.host)
+  if (typeof target === 'string') {
+    exchange.refusal ??= AmbiguousRequest([target], { reason: 'target', headers: { connection: 'close' } })
+    return exchange
+  }
+  exchange.authority = target.authority
+  exchange.host = target.host
+  exchange.query = target.query
+  const normal = normalise(target.path)
+  exchange.path = normal.path
+  exchange.resource = normal.resource
+  if (exchange.refusal !== undefined) return exchange
+  if (normal.refusal !== undefined) exchange.refusal = refusePath(normal.refusal)
+  else if (isDoor(normal.resource)) {
+    if (normal.encoded) exchange.refusal = refusePath(encodedRefusal)
+  } else find(exchange, raw, table, target, normal)
+  return exchange
+}
+
+const encodedRefusal = 'it holds an escaped slash, backslash or dot'
+
+const refusePath = (why: string): Problem => AmbiguousPath([why], { reason: 'path' })
+
+function newExchange(raw: IncomingMessage): Exchange {
+  return {
+    route: undefined,
+    path: '/',
+    resource: '/',
+    query: '',
+    host: '',
+    authority: '',
+    client: raw.socket.remoteAddress ?? '',
+    principal: undefined,
+    verdict: 'allowed',
+    reason: undefined,
+    refusal: undefined,
+    trusted: false,
+    traceparent: traceparentOf(raw),
+    node: undefined,
+    upstreamTime: undefined,
+    startedAt: performance.now()
+  }
+}
+
+function find(
+  exchange: Exchange,
+  raw: IncomingMessage,
+  table: Table,
+  { host, query }: Target,
+  { path, resource, encoded }: NormalPath
+): void {
+  if (encoded && !table.hasEncoded) {
+    exchange.refusal = refusePath(encodedRefusal)
+    return
+  }
+  const method = raw.method ?? 'GET'
+  const ask: Ask = { method, host, resource, query, headers: raw.headers, allowed: undefined }
+  const route = match(table, ask)
+  if (encoded && !letsEncodedPass(route, table, ask)) {
+    exchange.refusal = refusePath(encodedRefusal)
+  } else if (route === undefined) {
+    exchange.refusal = missOf(ask, path, table)
+  } else exchange.route = route
+}
+
+/** An escaped slash passes only where it leads to the same route as the slash itself: a decoding upstream must not be a way around another route. */
+function letsEncodedPass(route: CompiledRoute | undefined, table: Table, ask: Ask): boolean {
+  if (route?.allowEncoded !== true) return false
+  const resource = ask.resource.replace(/%2F|%5C/g, '/').replace(/\/{2,}/g, '/')
+  return match(table, { ...ask, resource }) === route
+}
+
+function missOf(ask: Ask, path: string, table: Table): Problem {
+  if (ask.allowed === undefined) {
+    if (isTooLong(table, ask.resource)) return refusePath('it is longer than 2048 characters')
+    return RouteNotFound([ask.method, path], { reason: 'route' })
+  }
+  const methods = [...ask.allowed].sort().join(', ')
+  return MethodNotAllowed([path, ask.method, methods], { reason: 'method', headers: { allow: methods } })
+}
