@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url'
  */
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const oldestRedis = [6, 2] as const
+const policy = '/usr/sbin/policy-rc.d'
+const servicePid = '/run/redis/redis-server.pid'
 
 buildTap()
 ensureRedis()
@@ -55,9 +57,6 @@ function installRedis(): void {
     if (installed.status !== 0) say(`apt-get install failed: ${installed.stderr.trim().split('\n').at(-1)}`)
   })
 }
-
-const policy = '/usr/sbin/policy-rc.d'
-const servicePid = '/run/redis/redis-server.pid'
 
 /** The tests start servers of their own; the package must not leave a system service running behind them. */
 function withoutServices(install: () => void): void {
