@@ -38,7 +38,7 @@ export function schemaOf(slices: readonly Slice[]): TObject {
   for (const { key, slice } of slices) {
     if (slice === undefined) continue
     if (Object.hasOwn(properties, key)) throw new TypeError(`two slices have the key "${key}"`)
-    properties[key] = key === 'routes' ? withFragments(slice, slices) : slice
+    properties[key] = closed(key === 'routes' ? withFragments(slice, slices) : slice)
   }
   return Type.Object(properties, { additionalProperties: false })
 }
@@ -58,3 +58,25 @@ function withFragments(routes: TSchema, slices: readonly Slice[]): TSchema {
   const { type: _, properties: __, required: ___, ...options } = items
   return { ...routes, items: Type.Object(properties, options) } as TSchema
 }
+
+/**
+ * The same schema, taking no keys but those it names. A slice that forgets to say so would let a misspelt key pass in silence, and
+ * with it perhaps what the key was to forbid. Parts of an intersection stay open: each sees the keys of the others.
+ */
+function closed<Schema extends TSchema>(schema: Schema, isPart = false): Schema {
+  const { properties, patternProperties, items, anyOf, allOf, additionalProperties } = schema
+  const isOpen =
+    !isPart && (properties ?? patternProperties) !== undefined && additionalProperties === undefined
+  return {
+    ...schema,
+    ...(properties && { properties: closedEntries(properties) }),
+    ...(patternProperties && { patternProperties: closedEntries(patternProperties) }),
+    ...(items && { items: Array.isArray(items) ? items.map((item) => closed(item)) : closed(items) }),
+    ...(anyOf && { anyOf: anyOf.map((branch: TSchema) => closed(branch)) }),
+    ...(allOf && { allOf: allOf.map((part: TSchema) => closed(part, true)) }),
+    ...(isOpen && { additionalProperties: false })
+  }
+}
+
+const closedEntries = (entries: Record<string, TSchema>): Record<string, TSchema> =>
+  Object.fromEntries(Object.entries(entries).map(([key, schema]) => [key, closed(schema)]))

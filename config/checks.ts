@@ -1,0 +1,74 @@
+import type { Check, Report } from './mistake.ts'
+import { nearest } from './nearest.ts'
+import { pointerOf } from './pointer.ts'
+import { orList, quoted } from './sentence.ts'
+
+type Loose = Readonly<Record<string, unknown>>
+
+const tolerant = (check: (config: Loose, report: Report) => void): Check =>
+  Object.assign(check, { tolerant: true as const })
+
+/** Every route names a service that there is; a service that no route names earns a warning. */
+export const serviceNames = tolerant(({ routes, services }, report) => {
+  const names = isObject(services) ? Object.keys(services) : []
+  const unused = new Set(names)
+  for (const [index, { service }] of itemsOf(routes)) {
+    if (typeof service !== 'string') continue
+    if (unused.delete(service) || names.includes(service)) continue
+    const meant = nearest(service, names)
+    const known =
+      names.length === 0 ? 'there are no services' : `there are ${orList(quoted(names.slice(0, 10)))}`
+    const hint = meant === undefined ? `; ${known}` : ''
+    report.error(pointerOf('routes', index, 'service'), `there is no service "${service}"${hint}`, meant)
+  }
+  for (const name of unused) {
+    report.warning(pointerOf('services', name), `no route uses the service "${name}"`)
+  }
+})
+
+/** Ids are taken once in each list. */
+export const uniqueIds = tolerant((config, report) => {
+  for (const [key, list] of Object.entries(config)) {
+    const taken = new Map<string, number>()
+    for (const [index, { id }] of itemsOf(list)) {
+      if (typeof id !== 'string') continue
+      const first = taken.get(id)
+      if (first === undefined) taken.set(id, index)
+      else report.error(pointerOf(key, index, 'id'), `the id "${id}" is taken by ${key}[${first}]`)
+    }
+  }
+})
+
+/** A service names each of its nodes once: a node given twice would get twice its share. */
+export const uniqueNodes = tolerant(({ services }, report) => {
+  for (const [name, service] of isObject(services) ? Object.entries(services) : []) {
+    const nodes = isObject(service) && Array.isArray(service.nodes) ? (service.nodes as unknown[]) : []
+    const taken = new Map<string, number>()
+    for (const [index, node] of nodes.entries()) {
+      const url = isObject(node) ? node.url : node
+      if (typeof url !== 'string') continue
+      const address = normalise(url)
+      const first = taken.get(address)
+      if (first === undefined) taken.set(address, index)
+      else {
+        const sentence = `the service "${name}" has this node already, as nodes[${first}]; give it a weight instead`
+        report.error(pointerOf('services', name, 'nodes', index), sentence)
+      }
+    }
+  }
+})
+
+/** What every config is checked for, whichever plugins read it. */
+export const checks: readonly Check[] = [serviceNames, uniqueIds, uniqueNodes]
+
+const isObject = (value: unknown): value is Loose =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function* itemsOf(list: unknown): Iterable<[number, Loose]> {
+  if (!Array.isArray(list)) return
+  for (const [index, item] of list.entries()) if (isObject(item)) yield [index, item]
+}
+
+function normalise(url: string): string {
+  return URL.canParse(url) ? new URL(url).href : url
+}

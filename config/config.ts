@@ -1,0 +1,160 @@
+import { createHash } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
+import type { TSchema } from '@sinclair/typebox'
+import { type ConfigOf, type Slice, schemaOf } from './compose.ts'
+import { Findings } from './findings.ts'
+import { type Interpolation, interpolate } from './interpolate.ts'
+import { type Check, ConfigError, type Mistake, type Report } from './mistake.ts'
+import { keysOf } from './pointer.ts'
+import { readSource } from './read.ts'
+import { maskText, redact } from './redact.ts'
+import { Shape } from './shape.ts'
+import { soundPart } from './sound.ts'
+
+export interface LoadedConfig<Slices extends readonly Slice[] = readonly Slice[]> {
+  /** Everything in the file and every default, deeply frozen. */
+  readonly value: ConfigOf<Slices>
+  /** Short hash of the content, references replaced: the same content has the same revision wherever it is read. */
+  readonly revision: string
+  /** Absolute path of the file. */
+  readonly path: string
+  /** What relative paths in the config are relative to. */
+  readonly directory: string
+  /** Absolute paths of the files it names with `${file:}`: a change of one is a change of the config. */
+  readonly files: readonly string[]
+  /** The file as it was written, references kept, secrets as "[secret]". */
+  readonly redacted: unknown
+  readonly warnings: readonly Mistake[]
+  /** The text that was read, secrets starred out, for the code frames of warnings. */
+  readonly text: string
+}
+
+/** What a config loads by itself (`plugins: [...]`): more route fields, and the schema of a place that the slices leave open. */
+export interface Extension extends Slice {
+  /** JSON pointer of the value that `slice` describes, such as /plugins/0/options. */
+  readonly at: string
+}
+
+export interface LoadOptions<Slices extends readonly Slice[]> {
+  readonly path: string
+  readonly slices: Slices
+  readonly checks?: readonly Check[]
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** Validates this text as if it were in the file. */
+  readonly text?: string
+  /** Asked with the config as written, references replaced and nothing checked yet. */
+  readonly extend?: (config: unknown, report: Report, directory: string) => Promise<readonly Extension[]>
+}
+
+/** Reads, interpolates, validates and freezes a config file. Throws a ConfigError with everything that is wrong with it. */
+export async function loadConfig<const Slices extends readonly Slice[]>(
+  options: LoadOptions<Slices>
+): Promise<LoadedConfig<Slices>> {
+  const { slices, checks = [], env = process.env, extend } = options
+  const path = resolve(options.path)
+  const directory = dirname(path)
+  const source = readSource(options.path, options.text ?? (await readText(options.path)))
+  const findings = new Findings(source)
+  for (const flaw of source.flaws) findings.addFlaw('', flaw)
+  if (source.flaws.some(({ harmless }) => harmless !== true)) throw findings.error(undefined)
+
+  const interpolation = await interpolate(source, { env, directory })
+  findings.hide(interpolation.inserted)
+  for (const flaw of interpolation.flaws) findings.addFlaw(flaw.pointer, flaw)
+
+  const extensions = (await extend?.(interpolation.value, findings.report(), directory)) ?? []
+  const shape = shapeOf(slices, extensions)
+  const value = shape.withDefaults(coerceReferences(interpolation, shape))
+  findings.addAll(
+    shape.validate(value, {
+      hidden: (pointer) => {
+        const reference = interpolation.references.get(pointer)
+        if (reference !== undefined) return `what ${reference.label} stands for`
+        return shape.isSecret(pointer) ? 'a secret' : undefined
+      }
+    })
+  )
+  runChecks(checks, value, findings)
+  const text = maskText(source, shape)
+  if (findings.hasErrors) throw findings.error(text)
+  return {
+    value: deepFreeze(value) as ConfigOf<Slices>,
+    revision: createHash('sha256').update(canonical(value)).digest('hex').slice(0, 12),
+    path,
+    directory,
+    files: interpolation.files,
+    redacted: redact(source, shape),
+    warnings: findings.mistakes(),
+    text
+  }
+}
+
+/** A file larger than this is not a config. */
+const maxConfigBytes = 16 * 1024 * 1024
+
+async function readText(path: string): Promise<string> {
+  const refuse = (sentence: string): ConfigError =>
+    new ConfigError([{ file: path, line: 1, column: 1, length: 1, pointer: '', severity: 'error', sentence }])
+  try {
+    const found = await stat(path)
+    if (!found.isFile()) throw refuse('this is not a file')
+    if (found.size > maxConfigBytes) throw refuse('the file is larger than 16 MiB')
+    return await readFile(path, 'utf8')
+  } catch (error) {
+    if (error instanceof ConfigError) throw error
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT') throw refuse('there is no such file')
+    throw refuse(code === 'EACCES' ? 'this user may not read the file' : `the file cannot be read (${code})`)
+  }
+}
+
+function shapeOf(slices: readonly Slice[], extensions: readonly Extension[]): Shape {
+  const fragments = extensions.map(({ key, route }) => ({ key, ...(route && { route }) }))
+  const places = extensions.flatMap(({ at, slice }) =>
+    slice === undefined ? [] : [{ at, schema: slice as TSchema }]
+  )
+  return new Shape(schemaOf([...slices, ...fragments]), places)
+}
+
+function coerceReferences({ value, references }: Interpolation, shape: Shape): unknown {
+  const whole = { '': value }
+  for (const [pointer, reference] of references) {
+    if (!reference.whole) continue
+    const keys = ['', ...keysOf(pointer)]
+    const last = keys.pop()!
+    const parent = keys.reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], whole)
+    const entries = parent as Record<string, unknown>
+    entries[last] = shape.coerce(pointer, String(entries[last]))
+  }
+  return whole['']
+}
+
+function runChecks(checks: readonly Check[], value: unknown, findings: Findings): void {
+  const isSound = !findings.hasErrors
+  const sound = soundPart(value, findings.pointers)
+  for (const check of checks) {
+    const everything = isSound || check.tolerant === true
+    try {
+      if (everything) check(value as never, findings.report())
+      else check(sound.config as never, findings.report(sound.original))
+    } catch (error) {
+      // A check may stumble over what the schema refused already; it is asked again once that is mended.
+      if (isSound) throw error
+    }
+  }
+}
+
+function deepFreeze(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const inner of Object.values(value)) deepFreeze(inner)
+  return Object.freeze(value)
+}
+
+/** JSON with sorted keys: the order in which keys are written changes nothing, so it makes no new revision. */
+const canonical = (value: unknown): string =>
+  JSON.stringify(value, (_, inner: unknown) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort(([left], [right]) => (left < right ? -1 : 1)))
+      : inner
+  )

@@ -1,0 +1,134 @@
+import { open } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { eachScalar, type Flaw, plainOf, type Source, type SourceNode } from './source.ts'
+
+export interface Interpolation {
+  /** The plain value of the file with every reference replaced. */
+  readonly value: unknown
+  /** Which pointers came from outside the file, with the references as written (defaults left out). */
+  readonly references: ReadonlyMap<string, Reference>
+  /** What was put in, to keep it out of every message; keys are the values, values the references. */
+  readonly inserted: ReadonlyMap<string, string>
+  /** Absolute paths of the files that were named. */
+  readonly files: readonly string[]
+  readonly flaws: readonly (Flaw & { readonly pointer: string })[]
+}
+
+export interface Reference {
+  readonly label: string
+  /** The whole value is one reference, so it may stand where a number or a boolean is wanted. */
+  readonly whole: boolean
+}
+
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** What a relative path in `${file:}` is relative to. */
+  readonly directory: string
+}
+
+/** `$${` is a plain `${`; then `${NAME}`, `${NAME:-default}` and `${file:path}`; what is left is a mistake. */
+const grammar = /\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?|file:([^}]+))\}|\$\{[^}]*\}?/g
+
+/** No secret is larger; a wrong path to a large file should not end in memory. */
+const maxFileBytes = 64 * 1024
+
+/** Replaces what a config refers to outside of itself: environment variables and files. */
+export async function interpolate(source: Source, { env, directory }: Surroundings): Promise<Interpolation> {
+  const { root } = source
+  const references = new Map<string, Reference>()
+  const inserted = new Map<string, string>()
+  const flaws: (Flaw & { pointer: string })[] = []
+  if (root === undefined) return { value: undefined, references, inserted, files: [], flaws }
+  const files = await readFiles(root, directory)
+  const nodes = new Map<string, SourceNode>()
+  eachScalar(root, (pointer, scalar, node) => {
+    if (typeof scalar === 'string' && scalar.includes('${')) nodes.set(pointer, node)
+  })
+
+  const value = plainOf(root, (pointer, scalar) => {
+    const node = nodes.get(pointer)
+    if (node === undefined || typeof scalar !== 'string') return scalar
+    const labels: string[] = []
+    let isWhole = false
+    const text = scalar.replace(grammar, (written, name?: string, fallback?: string, path?: string) => {
+      if (written === '$${') return '${'
+      const label = name !== undefined ? `\${${name}}` : written
+      labels.push(label)
+      isWhole = written.length === scalar.length
+      const found =
+        name !== undefined ? fromEnvironment(env, name, fallback) : fromFile(files, directory, path)
+      if (typeof found === 'string') {
+        if (found !== '') inserted.set(found, label)
+        return found
+      }
+      const start = source.text.indexOf(written, node.start)
+      const span = start !== -1 && start < node.end ? { start, end: start + written.length } : node
+      flaws.push({ start: span.start, end: span.end, pointer, ...found })
+      return ''
+    })
+    if (labels.length > 0) references.set(pointer, { label: labels.join(' and '), whole: isWhole })
+    return text
+  })
+  return { value, references, inserted, files: [...files.keys()], flaws }
+}
+
+type Found = string | { readonly sentence: string }
+
+function fromEnvironment(env: Surroundings['env'], name: string, fallback: string | undefined): Found {
+  const set = env[name]
+  // As in a shell, ":-" also stands in for a variable that is set to nothing.
+  if (fallback !== undefined) return set === undefined || set === '' ? fallback.slice(2) : set
+  return (
+    set ?? {
+      sentence: `the environment variable ${name} is not set; set it, or give a default: \${${name}:-default}`
+    }
+  )
+}
+
+function fromFile(files: ReadonlyMap<string, Found>, directory: string, path: string | undefined): Found {
+  if (path === undefined) {
+    return {
+      sentence: `this reference is none of \${NAME}, \${NAME:-default} and \${file:path}; a plain "\${" is written "$\${"`
+    }
+  }
+  return files.get(resolve(directory, path)) ?? { sentence: `the file ${path} cannot be read` }
+}
+
+async function readFiles(root: SourceNode, directory: string): Promise<Map<string, Found>> {
+  const paths = new Set<string>()
+  eachScalar(root, (_, scalar) => {
+    if (typeof scalar !== 'string' || !scalar.includes('${file:')) return
+    for (const [written, , , path] of scalar.matchAll(grammar)) {
+      if (path !== undefined && written !== '$${') paths.add(path)
+    }
+  })
+  const found = new Map<string, Found>()
+  for (const path of paths)
+    found.set(resolve(directory, path), await readSecret(resolve(directory, path), path))
+  return found
+}
+
+async function readSecret(absolute: string, path: string): Promise<Found> {
+  try {
+    const file = await open(absolute, 'r')
+    try {
+      if (!(await file.stat()).isFile()) return { sentence: `${path} is not a file` }
+      const buffer = Buffer.alloc(maxFileBytes + 1)
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, 0)
+      if (bytesRead > maxFileBytes) return { sentence: `the file ${path} is larger than 64 KiB` }
+      return buffer.toString('utf8', 0, bytesRead).replace(/\r?\n$/, '')
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code
+    return {
+      sentence:
+        code === 'ENOENT'
+          ? `the file ${path} does not exist`
+          : code === 'EACCES'
+            ? `the file ${path} may not be read by this user`
+            : `the file ${path} cannot be read`
+    }
+  }
+}

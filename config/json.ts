@@ -1,0 +1,69 @@
+import { type Node, type ParseError, parseTree, printParseErrorCode } from 'jsonc-parser'
+import { ObjectEntries } from './object.ts'
+import type { Flaw, Parsed, SourceNode } from './source.ts'
+
+/** Reads JSON with comments and trailing commas. */
+export function parseJson(text: string): Parsed {
+  const errors: ParseError[] = []
+  const tree = parseTree(text, errors, { allowTrailingComma: true })
+  const flaws = flawsOf(text, errors)
+  return { root: tree && convert(tree, flaws), flaws }
+}
+
+const sentences: Readonly<Record<string, string>> = {
+  InvalidSymbol: 'this is neither a string in double quotes, a number, true, false nor null',
+  InvalidNumberFormat: 'this is not a number',
+  PropertyNameExpected: 'a key in double quotes is missing here',
+  ValueExpected: 'a value is missing here',
+  ColonExpected: 'a colon is missing before this',
+  CommaExpected: 'a comma is missing before this',
+  CloseBraceExpected: 'a closing } is missing',
+  CloseBracketExpected: 'a closing ] is missing',
+  EndOfFileExpected: 'the config ends before this',
+  InvalidCommentToken: 'this comment is not allowed here',
+  UnexpectedEndOfComment: 'this comment is not closed',
+  UnexpectedEndOfString: 'this string is not closed',
+  UnexpectedEndOfNumber: 'this number is not complete',
+  InvalidUnicode: 'this \\u escape is not complete',
+  InvalidEscapeCharacter: 'this escape is not one JSON knows',
+  InvalidCharacter: 'this character has to be escaped in a string'
+}
+
+/** One slip makes a tolerant parser stumble several times: only the first stumble of a line is told. */
+function flawsOf(text: string, errors: readonly ParseError[]): Flaw[] {
+  const lines = new Set<number>()
+  const flaws: Flaw[] = []
+  for (const { error, offset, length } of errors) {
+    const line = text.slice(0, offset).split('\n').length
+    if (lines.has(line) || flaws.length === 10) continue
+    lines.add(line)
+    const name = printParseErrorCode(error)
+    flaws.push({
+      start: offset,
+      end: offset + Math.max(1, length),
+      sentence:
+        text.trim() === '' ? 'the file is empty' : (sentences[name] ?? 'the JSON cannot be read here'),
+      harmless: name === 'CommaExpected'
+    })
+  }
+  return flaws
+}
+
+function convert(node: Node, flaws: Flaw[]): SourceNode {
+  const span = { start: node.offset, end: node.offset + node.length }
+  if (node.type === 'array') {
+    return {
+      ...span,
+      value: { kind: 'array', items: (node.children ?? []).map((child) => convert(child, flaws)) }
+    }
+  }
+  if (node.type !== 'object') return { ...span, value: { kind: 'scalar', scalar: node.value } }
+  const object = new ObjectEntries(flaws)
+  for (const { children: [key, value] = [] } of node.children ?? []) {
+    // A key without a value is among the flaws already.
+    if (key === undefined || value === undefined) continue
+    const place = { start: key.offset, end: key.offset + key.length }
+    object.add(String(key.value), place, convert(value, flaws))
+  }
+  return { ...span, value: { kind: 'object', entries: object.entries } }
+}

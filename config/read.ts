@@ -1,0 +1,18 @@
+import { extname } from 'node:path'
+import { parseJson } from './json.ts'
+import { Source } from './source.ts'
+import { parseYaml } from './yaml.ts'
+
+/** Reads the text of a config file: YAML by its suffix, JSON with comments otherwise. What is wrong with it is in `flaws`. */
+export function readSource(file: string, text: string): Source {
+  const plain = text.startsWith('\uFEFF') ? text.slice(1) : text
+  const parse = ['.yaml', '.yml'].includes(extname(file).toLowerCase()) ? parseYaml : parseJson
+  try {
+    return new Source(file, plain, parse(plain))
+  } catch (error) {
+    // Both parsers are recursive: a file of ten thousand brackets is refused like any other mistake.
+    if (!(error instanceof RangeError)) throw error
+    const flaw = { start: 0, end: 1, sentence: 'the file is nested too deeply' }
+    return new Source(file, plain, { root: undefined, flaws: [flaw] })
+  }
+}
