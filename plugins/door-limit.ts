@@ -1,0 +1,104 @@
+import fastifyRateLimit, { type FastifyRateLimitStoreCtor, type RateLimitOptions } from '@fastify/rate-limit'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
+import { Duration, toMilliseconds } from '../config/units.ts'
+import { TooManyAttempts } from '../errors.ts'
+import { Attempts } from '../services/limits/attempts.ts'
+import { networkOf } from '../services/limits/subject.ts'
+import { definePlugin } from './plugin.ts'
+
+/** The gateway's own endpoints that are worth hammering on. */
+export type Door = 'login' | 'refresh' | 'admin'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    doorLimits: Readonly<Record<Door, Readonly<RateLimitOptions>>>
+  }
+}
+
+const door = (max: number, description: string) =>
+  Type.Object(
+    {
+      max: Type.Integer({
+        description: 'Requests one address may send in a window.',
+        default: max,
+        minimum: 1,
+        maximum: 1_000_000
+      }),
+      window: Duration({ description: 'How long a window is.', default: '1m' })
+    },
+    { additionalProperties: false, default: {}, description }
+  )
+
+/** Keeps one address from hammering on login, refresh and the admin API (@fastify/rate-limit). Configured routes never pass here. */
+export const doorLimit = definePlugin({
+  key: 'doors',
+
+  slice: Type.Object(
+    {
+      login: door(100, 'POST /auth/login.'),
+      refresh: door(600, 'POST /auth/refresh.'),
+      admin: door(1200, 'The admin API.')
+    },
+    {
+      additionalProperties: false,
+      default: {},
+      description:
+        "How often one address (IPv6: its /64) may use the gateway's own endpoints; counted by each process."
+    }
+  ),
+
+  async setup(app, options, services) {
+    await app.register(fastifyRateLimit, {
+      global: false,
+      store: storeOn(services.shared('door-attempts', () => new Attempts())),
+      keyGenerator: ({ exchange }) => networkOf(exchange.client),
+      addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
+      addHeadersOnExceeding: {
+        'x-ratelimit-limit': false,
+        'x-ratelimit-remaining': false,
+        'x-ratelimit-reset': false
+      },
+      errorResponseBuilder: (_request, { ttl }) => tooMany(ttl)
+    })
+    app.decorate('doorLimits', {
+      login: limitOf('login', options.login),
+      refresh: limitOf('refresh', options.refresh),
+      admin: limitOf('admin', options.admin)
+    })
+    return undefined
+  }
+})
+
+/** What a route of the gateway's own puts into its `config` to be guarded; routes of the same door share one count. */
+export const guardedAs = (app: FastifyInstance, door: Door): { rateLimit: RateLimitOptions } => ({
+  rateLimit: app.doorLimits[door]
+})
+
+const limitOf = (door: Door, { max, window }: { max: number; window: string }): RateLimitOptions => ({
+  groupId: `:${door}`,
+  max,
+  timeWindow: toMilliseconds(window)
+})
+
+function tooMany(ttl: number): Error {
+  const seconds = String(Math.max(1, Math.ceil(ttl / 1000)))
+  return TooManyAttempts([seconds], { reason: 'door_limit', headers: { 'retry-after': seconds } })
+}
+
+/** The package makes its stores itself, one for each route; all of ours count in the same place, the door being part of the key. */
+function storeOn(attempts: Attempts): FastifyRateLimitStoreCtor {
+  return class DoorStore {
+    incr(
+      key: string,
+      callback: (error: Error | null, result?: { current: number; ttl: number }) => void,
+      timeWindow: number
+    ): void {
+      callback(null, attempts.add(key, timeWindow))
+    }
+
+    child(): DoorStore {
+      return this
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import type { FastifyRequest } from 'fastify'
+import { keyPart, networkOf } from '../../services/limits/subject.ts'
+
+/** Whose bucket a request is counted in. */
+export type KeyOf = (request: FastifyRequest) => string
+
+/**
+ * Settles what `limit.by` means while the config is loaded. What a request does not have (no header, nobody signed in) falls back to
+ * the client's address, so that leaving something out is never the way around a limit.
+ */
+export function keyBy(by: string): KeyOf {
+  const [kind, name = ''] = by.split(/:(.*)/s, 2)
+  if (kind === 'route') return () => 'all'
+  if (kind === 'header') return byHeader(name.toLowerCase())
+  if (kind === 'claim') return byClaim(name)
+  if (kind === 'subject') return bySubject
+  return byAddress
+}
+
+/** Whether the key can only be told once it is known who asks. */
+export const needsPrincipal = (by: string): boolean => by === 'subject' || by.startsWith('claim:')
+
+const byAddress: KeyOf = ({ exchange }) => `ip:${networkOf(exchange.client)}`
+
+const bySubject: KeyOf = (request) => {
+  const subject = request.exchange.principal?.subject
+  return subject === undefined ? byAddress(request) : `sub${keyPart(subject)}`
+}
+
+const byHeader = (name: string): KeyOf => {
+  return (request) => {
+    const value = request.headers[name]
+    return value === undefined ? byAddress(request) : `header${keyPart(String(value))}`
+  }
+}
+
+const byClaim = (name: string): KeyOf => {
+  return (request) => {
+    const value = request.exchange.principal?.claims[name]
+    return value === undefined || value === null
+      ? bySubject(request)
+      : `claim${keyPart(typeof value === 'string' ? value : JSON.stringify(value))}`
+  }
+}

@@ -1,0 +1,47 @@
+import type { Store } from '../store/store.ts'
+import type { Rate, Verdict } from './bucket.ts'
+import { LocalBuckets } from './local-buckets.ts'
+import { takeOperation } from './take.ts'
+
+export interface LimitsEvents {
+  /** The store stopped answering and limits are counted per process; called once per outage. */
+  onOutage(cause: unknown): void
+  /** The store answers again. */
+  onRecovery(): void
+}
+
+/**
+ * Counts requests against rates, in the store, so that all gateways on it share one count. While the store is away each gateway
+ * counts for itself at the same rate: a limit neither opens nor refuses everybody because of an outage.
+ */
+export class Limits {
+  readonly #store: Store
+  readonly #events: LimitsEvents
+  readonly #local = new LocalBuckets()
+  #isOut = false
+
+  constructor(store: Store, events: LimitsEvents) {
+    this.#store = store
+    this.#events = events
+  }
+
+  async take(key: string, rate: Rate): Promise<Verdict> {
+    try {
+      const verdict = await this.#store.run(takeOperation, [`toll:limit:${key}`], [rate.per, rate.slack])
+      if (this.#isOut) this.#recover()
+      return verdict
+    } catch (cause) {
+      if (!this.#isOut) {
+        this.#isOut = true
+        this.#events.onOutage(cause)
+      }
+      return this.#local.take(key, rate)
+    }
+  }
+
+  #recover(): void {
+    this.#isOut = false
+    this.#local.clear()
+    this.#events.onRecovery()
+  }
+}
