@@ -1,4 +1,4 @@
-import type { Mistake } from './mistake.ts'
+import type { ConfigError, Mistake } from './mistake.ts'
 
 export interface FrameOptions {
   /** The file as it was read: without it only the line with the sentence is written. */
@@ -15,6 +15,10 @@ export function renderMistake(mistake: Mistake, { text, colour = false }: FrameO
   if (suggestion !== undefined) rows.push(`  did you mean "${suggestion}"?`)
   return rows.join('\n')
 }
+
+/** Everything that is wrong with a refused config, one mistake under the other. */
+export const renderMistakes = ({ mistakes, text }: ConfigError, { colour = false } = {}): string =>
+  mistakes.map((mistake) => renderMistake(mistake, { text, colour })).join('\n')
 
 /** How much of a long line is shown: a minified file is one line. */
 const width = 120

@@ -41,7 +41,8 @@ export const problem = definePlugin({
         path: request.exchange.path,
         requestId: request.id
       })
-      return reply.code(status).type('application/problem+json').send(body)
+      // Bytes, because Fastify adds a charset to text, which this media type does not have.
+      return reply.code(status).type('application/problem+json').send(Buffer.from(body))
     })
     return undefined
   }

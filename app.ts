@@ -1,0 +1,152 @@
+import type { FastifyInstance } from 'fastify'
+import { checks as generic } from './config/checks.ts'
+import type { Slice } from './config/compose.ts'
+import { type LoadedConfig, loadConfig } from './config/config.ts'
+import type { Report } from './config/mistake.ts'
+import { listen, shutdown } from './config/process.ts'
+import { furnish, newCorridor, openDoors } from './plugins/corridor.ts'
+import { plugins } from './plugins/index.ts'
+import { problem } from './plugins/problem.ts'
+import { requestId } from './plugins/request-id.ts'
+import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
+import { adminSlice, adminToken, guardAdmin } from './routes/admin/admin.ts'
+import { registerConfig } from './routes/admin/config.ts'
+import type { Control } from './routes/admin/control.ts'
+import { registerHealth } from './routes/health.ts'
+import { compileTable } from './routes/table/compile.ts'
+import { openExchange } from './routes/table/exchange.ts'
+import { routesSlice } from './routes/table/slice.ts'
+import { InFlight } from './services/in-flight.ts'
+import type { ServiceRegistry, Services } from './services/services.ts'
+import { openStore } from './services/store/open.ts'
+import { storeSlice } from './services/store/slice.ts'
+import type { LineWriter } from './services/telemetry/line-writer.ts'
+import type { Log, LogFormat } from './services/telemetry/log.ts'
+
+/** Every key of gateway.config.json, each with its owner. */
+export const slices = [
+  listen,
+  shutdown,
+  adminSlice,
+  { key: 'store', slice: storeSlice },
+  routesSlice,
+  ...plugins
+] as const satisfies readonly Slice[]
+
+/** What schemas cannot say, for `toll check` and every load. */
+export const checks = [...generic]
+
+/** A config that was read and found good. */
+export type GatewayConfig = LoadedConfig<typeof slices>
+
+/** Reads a config file whole; rejects with a ConfigError and every mistake in it. */
+export const loadGatewayConfig = (path: string): Promise<GatewayConfig> =>
+  loadConfig({
+    path,
+    slices,
+    checks,
+    extend: (config: unknown, report: Report, directory: string) =>
+      thirdPartySlices((config as { plugins?: unknown } | null)?.plugins, slices, report, directory)
+  })
+
+const proxyPath = '/__proxy'
+
+/** What an app needs of the process it is built in. */
+export interface Process {
+  readonly registry: ServiceRegistry
+  readonly log: Log
+  readonly lines: LineWriter
+  readonly format: LogFormat
+  readonly control: Control
+}
+
+/** One config at work: its apps, its hold on the services, and what is under way in it. Never changed, only replaced. */
+export interface Generation {
+  readonly loaded: GatewayConfig
+  readonly app: FastifyInstance
+  readonly admin: FastifyInstance
+  readonly inFlight: InFlight
+  close(): Promise<void>
+}
+
+/** Builds the apps for one config. When that fails, whatever it opened is closed again. */
+export async function buildGeneration(loaded: GatewayConfig, process: Process): Promise<Generation> {
+  const lease = process.registry.lease()
+  const opened: FastifyInstance[] = []
+  const close = async () => {
+    await Promise.all(opened.map((app) => app.close()))
+    await lease.release()
+  }
+  try {
+    const { store: options } = loaded.value
+    const store = await lease.shared(
+      `store:${JSON.stringify(options)}`,
+      () => openStore(options, loaded.directory),
+      async (opening) => (await opening).close()
+    )
+    const services: Services = { store, directory: loaded.directory, shared: lease.shared }
+    const app = await buildApp(loaded, services, process, opened)
+    const admin = await buildAdmin(loaded, services, process, opened)
+    return { loaded, app, admin, inFlight: new InFlight(), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** The public side: the corridor, the gateway's own doors, and every configured route. */
+async function buildApp(
+  { value: config, directory }: GatewayConfig,
+  services: Services,
+  process: Process,
+  opened: FastifyInstance[]
+): Promise<FastifyInstance> {
+  const table = compileTable(config.routes)
+  const doors = new Set<string>()
+  const app = newCorridor({
+    log: process.log,
+    accessLog: { writer: process.lines, format: process.format },
+    open: (raw) => openExchange(raw, table, (resource) => doors.has(resource)),
+    pathOf: ({ route, refusal, resource }) =>
+      route === undefined && refusal === undefined ? resource : proxyPath
+  })
+  opened.push(app)
+  const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
+  const corridor = await placeThirdParty(builtIn as unknown as Placed[], [], directory)
+  const steps = await furnish(
+    app,
+    corridor,
+    table.routes.map((route) => ({ route, fields: { ...config.routes[route.index], ...route } })),
+    services
+  )
+  openDoors(app, steps)
+  await app.ready()
+  return app
+}
+
+/** The admin side: health and metrics for whoever reaches it, everything else behind a token. */
+async function buildAdmin(
+  { value: config, directory }: GatewayConfig,
+  services: Services,
+  process: Process,
+  opened: FastifyInstance[]
+): Promise<FastifyInstance> {
+  const noRoutes = compileTable([])
+  const admin = newCorridor({
+    log: process.log,
+    accessLog: { writer: process.lines, format: process.format },
+    open: (raw) => openExchange(raw, noRoutes, () => true),
+    pathOf: ({ path, query }) => path + query
+  })
+  opened.push(admin)
+  problem.setup(admin, config.problem, services)
+  requestId.setup(admin, {}, services)
+  admin.addHook('onRequest', (request, _reply, done) => done(request.exchange.refusal as Error | undefined))
+  guardAdmin(admin, adminToken(config.admin, directory), () => {
+    throw new Error('no identity yet')
+  })
+  registerHealth(admin, process.control, services)
+  registerConfig(admin, process.control)
+  await admin.ready()
+  return admin
+}

@@ -1,0 +1,66 @@
+import { loadGatewayConfig } from '../app.ts'
+import { renderMistakes } from '../config/frame.ts'
+import { ConfigError } from '../config/mistake.ts'
+import { Gateway } from '../gateway.ts'
+import { LineWriter } from '../services/telemetry/line-writer.ts'
+import { createLog, type LogFormat } from '../services/telemetry/log.ts'
+
+export interface RunOptions {
+  readonly path: string
+  /** Starts the processes of `services.X.run`. */
+  readonly runtime?: boolean
+  /** Overrides the config's log format. */
+  readonly format?: LogFormat
+  /** Called once it serves, before the first line of the log. */
+  readonly onServing?: (gateway: Gateway) => void
+}
+
+/** Runs a gateway until a signal ends it. Resolves with the exit code: 0 after a drain, 1 when it could not start, 2 for a refused config. */
+export async function runGateway({ path, runtime, format, onServing }: RunOptions): Promise<number> {
+  const lines = new LineWriter(process.stdout)
+  let gateway: Gateway
+  try {
+    const { value, warnings } = await loadGatewayConfig(path)
+    const chosen = format ?? formatOf(value.log.format)
+    const log = createLog(lines, chosen, value.log.level)
+    for (const warning of warnings) log.warn(warning.sentence)
+    gateway = await Gateway.start({ path, log, lines, format: chosen, runtime: runtime ?? false })
+    const { public: open, admin } = gateway.addresses
+    onServing?.(gateway)
+    log.info({ public: open, admin, revision: gateway.config.revision, pid: process.pid }, 'serving')
+    process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
+  } catch (error) {
+    lines.close()
+    process.stderr.write(`${startFailure(error)}\n`)
+    return error instanceof ConfigError ? 2 : 1
+  }
+  await new Promise<void>((resolve) => {
+    let asked = false
+    const leave = () => {
+      if (asked) process.exit(1)
+      asked = true
+      resolve()
+    }
+    process.on('SIGTERM', leave)
+    process.on('SIGINT', leave)
+  })
+  await gateway.stop()
+  lines.close()
+  return 0
+}
+
+const formatOf = (format: LogFormat | 'auto'): LogFormat =>
+  format === 'auto' ? (process.stdout.isTTY ? 'text' : 'json') : format
+
+function startFailure(error: unknown): string {
+  if (error instanceof ConfigError) return renderMistakes(error, { colour: process.stderr.isTTY })
+  const { code, address, port, message } = error as NodeJS.ErrnoException & {
+    address?: string
+    port?: number
+  }
+  if (code === 'EADDRINUSE')
+    return `toll: ${address}:${port} is taken by another process; stop it or change "listen".`
+  if (code === 'EACCES' && port !== undefined)
+    return `toll: port ${port} needs more rights; choose one above 1023 in "listen".`
+  return `toll: ${message}`
+}

@@ -1,0 +1,26 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { Command } from 'commander'
+import { reloadCommand } from './commands/reload.ts'
+import { startCommand } from './commands/start.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+const program = new Command('toll')
+  .description(
+    'Tollkeeper, an API gateway that signs users in, limits requests and tells you why it refused.'
+  )
+  .version(version)
+  .option('-c, --config <path>', 'config file (default: gateway.config.json, .jsonc, .yaml or .yml here)')
+  .showHelpAfterError('(toll --help lists the commands)')
+  .showSuggestionAfterError()
+
+// In the order of `toll --help`.
+for (const add of [startCommand, reloadCommand]) add(program)
+
+await program.parseAsync().catch((error: unknown) => {
+  process.stderr.write(`toll: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+})

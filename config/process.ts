@@ -1,0 +1,69 @@
+import { Type } from '@sinclair/typebox'
+import { Duration, Size } from './units.ts'
+
+const address = (fallback: string, description: string) =>
+  Type.String({
+    default: fallback,
+    description: `${description} host:port; port 0 takes a free one; IPv6 hosts in brackets.`,
+    pattern: '^(\\[[0-9a-fA-F:.]+\\]|[^:\\s/]+):[0-9]{1,5}$',
+    examples: [fallback]
+  })
+
+/** Where the gateway listens, and how long it waits for a client. Owned by gateway.ts. */
+export const listen = {
+  key: 'listen',
+  slice: Type.Object(
+    {
+      public: address('0.0.0.0:8080', 'Where clients come in:'),
+      admin: address('127.0.0.1:8082', 'Where health, metrics and the admin API are:'),
+      timeouts: Type.Object(
+        {
+          head: Duration({
+            default: '10s',
+            description: 'A request head that is not complete by then gets 408.'
+          }),
+          request: Duration({
+            default: '5m',
+            description: 'A request whose body is not complete by then is cut off; 0s for no bound.'
+          }),
+          keepAlive: Duration({
+            default: '65s',
+            description: 'How long an idle connection is kept for the next request.'
+          })
+        },
+        { additionalProperties: false, default: {}, description: 'How long the gateway waits for a client.' }
+      ),
+      maxHead: Size({
+        default: '16KiB',
+        description: 'Longest request line and headers together; more gets 431.'
+      })
+    },
+    {
+      additionalProperties: false,
+      default: {},
+      description: 'Listeners. Addresses change only by a restart.'
+    }
+  )
+} as const
+
+/** How the gateway leaves. */
+export const shutdown = {
+  key: 'shutdown',
+  slice: Type.Object(
+    {
+      delay: Duration({
+        default: '0s',
+        description:
+          'How long /readyz says 503 before the gateway stops accepting: time for load balancers to notice.'
+      }),
+      timeout: Duration({ default: '30s', description: 'How long requests under way may take to finish.' })
+    },
+    { additionalProperties: false, default: {}, description: 'What SIGTERM does.' }
+  )
+} as const
+
+/** "host:port" in parts, brackets taken off. */
+export function splitAddress(address: string): { host: string; port: number } {
+  const colon = address.lastIndexOf(':')
+  return { host: address.slice(0, colon).replace(/^\[(.*)\]$/, '$1'), port: Number(address.slice(colon + 1)) }
+}

@@ -1,0 +1,244 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig } from './app.ts'
+import { renderMistakes } from './config/frame.ts'
+import { ConfigError } from './config/mistake.ts'
+import { splitAddress } from './config/process.ts'
+import { toBytes, toMilliseconds } from './config/units.ts'
+import { type ConfigWatch, watchConfig } from './config/watch.ts'
+import type { Control, ReloadResult } from './routes/admin/control.ts'
+
+import { type Lease, ServiceRegistry } from './services/services.ts'
+import type { LineWriter } from './services/telemetry/line-writer.ts'
+import type { Log, LogFormat } from './services/telemetry/log.ts'
+
+export interface GatewayOptions {
+  /** Path of the config file. */
+  readonly path: string
+  readonly log: Log
+  readonly lines: LineWriter
+  readonly format: LogFormat
+  /** Starts the local processes of `services.X.run` (toll dev, toll demo). */
+  readonly runtime?: boolean
+  /** Follows the config file; off where a test reloads by hand. */
+  readonly watch?: boolean
+}
+
+type Values = GatewayConfig['value']
+
+/** Longest wait for the requests of a replaced config before its app is closed under them. */
+const retireTimeout = 10 * 60_000
+
+/** Owns the sockets. The apps behind them are replaced whole, never edited. */
+export class Gateway implements Control {
+  readonly #options: GatewayOptions
+  readonly #registry = new ServiceRegistry()
+  /** Keeps what must live as long as the process, whatever the config says. */
+  readonly #lease: Lease = this.#registry.lease()
+  readonly #retiring = new Set<Promise<void>>()
+  #servers: { public: Server; admin: Server } | undefined
+  #current: Generation | undefined
+  #watcher: ConfigWatch | undefined
+  #reloading: Promise<unknown> = Promise.resolve()
+  #lastReload: ReloadResult | undefined
+  isDraining = false
+
+  private constructor(options: GatewayOptions) {
+    this.#options = options
+  }
+
+  /** Reads the config, builds the first app, listens. Rejects with ConfigError (nothing was opened) or the listener's error. */
+  static async start(options: GatewayOptions): Promise<Gateway> {
+    const gateway = new Gateway(options)
+    if (options.watch !== false) {
+      gateway.#watcher = watchConfig(options.path, () => void gateway.reload('the file changed'))
+    }
+    const starting = gateway.#open()
+    // A change of the file meanwhile waits until there is something to change.
+    gateway.#reloading = starting.catch(() => undefined)
+    try {
+      await starting
+    } catch (error) {
+      await gateway.#abandon()
+      throw error
+    }
+    return gateway
+  }
+
+  async #open(): Promise<void> {
+    const loaded = await loadGatewayConfig(this.#options.path)
+    this.#watcher?.follow(loaded.files)
+    this.#current = await this.#build(loaded)
+    this.#note({ outcome: 'applied', revision: loaded.revision, at: new Date().toISOString() })
+    await this.#listen(loaded.value)
+  }
+
+  /** Where it listens really, ports resolved. */
+  get addresses(): { public: string; admin: string } {
+    return { public: originOf(this.#servers!.public), admin: originOf(this.#servers!.admin) }
+  }
+
+  get config(): GatewayConfig {
+    return this.#current!.loaded
+  }
+
+  get lastReload(): ReloadResult {
+    return this.#lastReload!
+  }
+
+  /** Reads the file again. Never rejects: a config that cannot be read or built changes nothing and is told in the result. */
+  reload(reason: string): Promise<ReloadResult> {
+    const next = this.#reloading.then(() => this.#reload(reason))
+    this.#reloading = next
+    return next
+  }
+
+  async #reload(reason: string): Promise<ReloadResult> {
+    const { log, path } = this.#options
+    const at = new Date().toISOString()
+    if (this.isDraining) return this.#lastReload!
+    try {
+      const loaded = await loadGatewayConfig(path)
+      this.#watcher?.follow(loaded.files)
+      const current = this.#current!
+      if (loaded.revision === current.loaded.revision) {
+        return this.#note({ outcome: 'unchanged', revision: loaded.revision, at })
+      }
+      refuseMovedListeners(current.loaded.value, loaded.value)
+      const next = await this.#build(loaded)
+      this.#applyTimeouts(loaded.value)
+      this.#current = next
+      this.#retire(current)
+      log.info({ reason, revision: loaded.revision }, 'config reloaded')
+      return this.#note({ outcome: 'applied', revision: loaded.revision, at })
+    } catch (error) {
+      const mistakes = error instanceof ConfigError ? renderMistakes(error) : (error as Error).message
+      log.error(
+        { reason, serving: this.config.revision },
+        `config refused, the old one serves on\n${mistakes}`
+      )
+      return this.#note({ outcome: 'refused', revision: this.config.revision, at, mistakes })
+    }
+  }
+
+  #note(result: ReloadResult): ReloadResult {
+    this.#lastReload = result
+    return result
+  }
+
+  #build(loaded: GatewayConfig): Promise<Generation> {
+    const { log, lines, format } = this.#options
+    return buildGeneration(loaded, {
+      registry: this.#registry,
+      log,
+      lines,
+      format,
+      control: this
+    })
+  }
+
+  /** Lets the requests of a replaced app finish, then closes it and what only it held. */
+  #retire(generation: Generation): void {
+    const retiring = generation.inFlight
+      .idle(retireTimeout)
+      .then(() => generation.close())
+      .catch((error: unknown) =>
+        this.#options.log.error({ cause: String(error) }, 'an old config did not close')
+      )
+      .finally(() => this.#retiring.delete(retiring))
+    this.#retiring.add(retiring)
+  }
+
+  async #listen(config: Values): Promise<void> {
+    const { head, request, keepAlive } = config.listen.timeouts
+    const settings = {
+      headersTimeout: toMilliseconds(head),
+      requestTimeout: toMilliseconds(request),
+      keepAliveTimeout: toMilliseconds(keepAlive),
+      maxHeaderSize: toBytes(config.listen.maxHead),
+      connectionsCheckingInterval: 1000,
+      requireHostHeader: true,
+      insecureHTTPParser: false
+    }
+    const servers = { public: createServer(settings), admin: createServer(settings) }
+    this.#servers = servers
+    servers.public.on('request', (request, response) => this.#serve('app', request, response))
+    servers.public.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
+    servers.admin.on('request', (request, response) => this.#serve('admin', request, response))
+    await listening(servers.public, config.listen.public)
+    await listening(servers.admin, config.listen.admin)
+  }
+
+  #applyTimeouts(config: Values): void {
+    const { head, request, keepAlive } = config.listen.timeouts
+    for (const server of Object.values(this.#servers!)) {
+      server.headersTimeout = toMilliseconds(head)
+      server.requestTimeout = toMilliseconds(request)
+      server.keepAliveTimeout = toMilliseconds(keepAlive)
+    }
+  }
+
+  #serve(side: 'app' | 'admin', request: IncomingMessage, response: ServerResponse): void {
+    const generation = this.#current!
+    generation.inFlight.enter()
+    response.once('close', generation.inFlight.leave)
+    if (this.isDraining) response.setHeader('connection', 'close')
+    generation[side].routing(request, response)
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const generation = this.#current!
+    generation.inFlight.enter()
+    socket.once('close', generation.inFlight.leave)
+    socket.destroy(request.complete ? undefined : new Error(String(head.length)))
+  }
+
+  /** Says "not ready", waits `shutdown.delay`, stops accepting, lets requests finish, ends WebSockets, closes everything. */
+  async stop(): Promise<void> {
+    if (this.isDraining) return
+    this.isDraining = true
+    this.#watcher?.close()
+    const { delay, timeout } = this.config.value.shutdown
+    await new Promise((resolve) => setTimeout(resolve, toMilliseconds(delay)))
+    const servers = this.#servers!
+    servers.public.close()
+    await this.#current!.inFlight.idle(toMilliseconds(timeout))
+    await this.#abandon()
+  }
+
+  async #abandon(): Promise<void> {
+    this.#watcher?.close()
+    for (const server of Object.values(this.#servers ?? {})) {
+      server.close()
+      server.closeAllConnections()
+    }
+    await this.#current?.close()
+    await this.#lease.release()
+  }
+}
+
+function refuseMovedListeners(now: Values, next: Values): void {
+  for (const name of ['public', 'admin'] as const) {
+    if (now.listen[name] === next.listen[name]) continue
+    throw new Error(
+      `listen.${name} cannot change while the gateway runs; restart it to listen on ${next.listen[name]}.`
+    )
+  }
+}
+
+function listening(server: Server, address: string): Promise<void> {
+  const { host, port } = splitAddress(address)
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function originOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+}

@@ -1,0 +1,14 @@
+/** What the package exports: a gateway to embed, and what a plugin of one's own is made with. */
+export { ConfigError } from './config/mistake.ts'
+export { Duration, Size, toBytes, toMilliseconds } from './config/units.ts'
+export * as errors from './errors.ts'
+export { Gateway, type GatewayOptions } from './gateway.ts'
+export {
+  definePlugin,
+  type Exchange,
+  type GatewayPlugin,
+  type Principal,
+  type RouteInfo,
+  type Step
+} from './plugins/plugin.ts'
+export type { Services } from './services/services.ts'

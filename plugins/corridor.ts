@@ -1,0 +1,114 @@
+import type { IncomingMessage } from 'node:http'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  LogController
+} from 'fastify'
+import type { Services } from '../services/services.ts'
+import type { Exchange, RouteInfo, Step, StepOf } from './plugin.ts'
+import { makeRequestIds } from './request-id.ts'
+import type { Placed } from './third-party.ts'
+
+/** What one config decided for each of its routes: the steps its requests take, in order. */
+export type Steps = ReadonlyMap<RouteInfo, readonly Step[]>
+
+export interface CorridorOptions {
+  readonly log: FastifyBaseLogger
+  readonly accessLog: FastifyInstance['accessLog']
+  /** Opens the exchange of a request; called once, before anything else looks at it. */
+  readonly open: (raw: IncomingMessage) => Exchange
+  /** The path under which the app's own router knows the request. */
+  readonly pathOf: (exchange: Exchange) => string
+}
+
+const kExchange = Symbol('exchange')
+
+type Opened = IncomingMessage & { [kExchange]: Exchange }
+
+/** A Fastify app whose requests carry an exchange from their first moment to their last. */
+export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): FastifyInstance {
+  const app = Fastify({
+    loggerInstance: log,
+    // A child logger for each request is what makes Fastify's log slow; ours names the request id where it matters.
+    childLoggerFactory: (logger) => logger,
+    logController: new LogController({ disableRequestLogging: true }),
+    requestIdHeader: false,
+    genReqId: makeRequestIds(),
+    return503OnClosing: false,
+    bodyLimit: 64 * 1024,
+    rewriteUrl: (raw) => {
+      const exchange = open(raw as IncomingMessage)
+      ;(raw as Opened)[kExchange] = exchange
+      return pathOf(exchange)
+    }
+  }) as unknown as FastifyInstance
+  const finishers: FastifyInstance['finishers'] = []
+  app.decorate('finishers', finishers)
+  app.decorate('accessLog', accessLog)
+  app.decorateRequest('exchange')
+  app.addHook('onRequest', (request, reply, done) => {
+    request.exchange = (request.raw as Opened)[kExchange]
+    reply.raw.once('close', () => {
+      const status = reply.raw.headersSent ? reply.raw.statusCode : 499
+      for (const finish of finishers) finish(request, status)
+    })
+    done()
+  })
+  return app
+}
+
+/** Sets each plugin up, in order, and asks it for its step on every route; `fields` are the route's with what the plugins read. */
+export async function furnish(
+  app: FastifyInstance,
+  corridor: readonly Placed[],
+  routes: readonly { readonly route: RouteInfo; readonly fields: RouteInfo }[],
+  services: Services
+): Promise<Steps> {
+  const stepsOf: StepOf<never>[] = []
+  for (const { plugin, options } of corridor) {
+    const stepOf = await plugin.setup(app, options as never, services)
+    if (stepOf !== undefined) stepsOf.push(stepOf)
+  }
+  return new Map(
+    routes.map(({ route, fields }) => [
+      route,
+      stepsOf.map((stepOf) => stepOf(fields as never)).filter((step) => step !== undefined)
+    ])
+  )
+}
+
+/** Sends each request on its way: what was wrong with it from the start is thrown here, after every app-wide hook has seen it. */
+export function openDoors(app: FastifyInstance, steps: Steps): void {
+  app.addHook('onRequest', (request, reply, done) => {
+    const { refusal, route } = request.exchange
+    if (refusal !== undefined) done(refusal as Error)
+    else if (route === undefined) done()
+    else walk(steps.get(route)!, 0, request, reply, done)
+  })
+}
+
+type Done = (error?: Error) => void
+
+/** Takes the steps from `from` on; only a step that has to wait costs a promise. */
+function walk(
+  steps: readonly Step[],
+  from: number,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  done: Done
+): void {
+  try {
+    for (let index = from; index < steps.length; index += 1) {
+      const waiting = steps[index]!(request, reply)
+      if (waiting === undefined) continue
+      waiting.then(() => walk(steps, index + 1, request, reply, done), done)
+      return
+    }
+  } catch (error) {
+    done(error as Error)
+    return
+  }
+  done()
+}

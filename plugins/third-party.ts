@@ -1,0 +1,72 @@
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import type { Extension } from '../config/config.ts'
+import type { Report } from '../config/mistake.ts'
+import type { GatewayPlugin } from './plugin.ts'
+
+/** A step of the corridor with the options it is set up with. */
+export interface Placed {
+  readonly plugin: GatewayPlugin
+  readonly options: unknown
+}
+
+/** One entry of the config's `plugins`. */
+export interface ThirdParty {
+  readonly use: string
+  readonly after: string
+  readonly options?: unknown
+}
+
+/**
+ * Imports the modules that a config names, so that their slices take part in its validation: each entry's `options` are checked by
+ * the plugin's `slice`, each route by its `route` fragment. A module exports its plugin as `default` or `plugin`.
+ */
+export async function thirdPartySlices(
+  entries: unknown,
+  corridor: readonly { readonly key: string }[],
+  report: Report,
+  directory: string
+): Promise<readonly Extension[]> {
+  const taken = new Set(corridor.map(({ key }) => key))
+  const extensions: Extension[] = []
+  for (const [index, entry] of (Array.isArray(entries) ? entries : []).entries()) {
+    const use = (entry as Partial<ThirdParty> | null)?.use
+    if (typeof use !== 'string') continue
+    const at = `/plugins/${index}`
+    try {
+      const plugin = await importPlugin(use, directory)
+      if (taken.has(plugin.key)) report.error(`${at}/use`, `another plugin has the key "${plugin.key}"`)
+      taken.add(plugin.key)
+      extensions.push({ ...plugin, at: `${at}/options` })
+    } catch (error) {
+      report.error(`${at}/use`, `the plugin cannot be loaded: ${(error as Error).message.split('\n')[0]}`)
+    }
+  }
+  return extensions
+}
+
+/** Puts the plugins that a config names into the corridor, each after the step it names; the config was accepted. */
+export async function placeThirdParty(
+  corridor: readonly Placed[],
+  entries: readonly ThirdParty[],
+  directory: string
+): Promise<readonly Placed[]> {
+  const placed = [...corridor]
+  for (const { use, after, options } of entries) {
+    const at = placed.findIndex(({ plugin: { key } }) => key === after)
+    if (at === -1) throw new Error(`the plugin "${use}" asks to stand after "${after}", which is no plugin.`)
+    placed.splice(at + 1, 0, { plugin: await importPlugin(use, directory), options })
+  }
+  return placed
+}
+
+async function importPlugin(use: string, directory: string): Promise<GatewayPlugin> {
+  const resolved = createRequire(join(directory, 'gateway.config.json')).resolve(use)
+  const module = (await import(pathToFileURL(resolved).href)) as { default?: unknown; plugin?: unknown }
+  const plugin = module.default ?? module.plugin
+  if (typeof plugin === 'object' && plugin !== null && 'key' in plugin && 'setup' in plugin) {
+    return plugin as GatewayPlugin
+  }
+  throw new Error('it exports no plugin, neither as default nor as "plugin"')
+}

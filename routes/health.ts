@@ -1,0 +1,42 @@
+import type { FastifyInstance } from 'fastify'
+import { metricsOf } from '../plugins/metrics.ts'
+import type { Services } from '../services/services.ts'
+import type { Control } from './admin/control.ts'
+
+/**
+ * Whether the process lives, whether it wants requests, and its counters. Open to whoever reaches the admin listener.
+ *
+ * A store that is down does not make the gateway unready: every replica would leave the balancer at once, and with them
+ * the routes that need no store. It is told in ?verbose and in the metrics.
+ */
+export function registerHealth(admin: FastifyInstance, control: Control, services: Services): void {
+  admin.get('/livez', async (_request, reply) => reply.type('text/plain').send('ok\n'))
+
+  admin.get<{ Querystring: { verbose?: string } }>('/readyz', async (request, reply) => {
+    const isReady = !control.isDraining
+    reply.code(isReady ? 200 : 503)
+    if (request.query.verbose === undefined) {
+      return reply.type('text/plain').send(isReady ? 'ready\n' : 'draining\n')
+    }
+    const { lastReload } = control
+    return reply.send({
+      ready: isReady,
+      draining: control.isDraining,
+      store: await storeState(services),
+      config: { ...lastReload, outcome: lastReload.outcome === 'refused' ? 'rejected' : 'good' }
+    })
+  })
+
+  const { registry } = metricsOf(services)
+  admin.get('/metrics', async (_request, reply) =>
+    reply.type(registry.contentType).send(await registry.metrics())
+  )
+}
+
+async function storeState({ store }: Services): Promise<{ driver: string; up: boolean }> {
+  const up = await store.ping().then(
+    () => true,
+    () => false
+  )
+  return { driver: store.driver, up }
+}

@@ -1,0 +1,33 @@
+/** Counts what is under way, and tells when it is over. */
+export class InFlight {
+  #count = 0
+  #waiting: (() => void)[] = []
+
+  get count(): number {
+    return this.#count
+  }
+
+  readonly enter = (): void => {
+    this.#count += 1
+  }
+
+  readonly leave = (): void => {
+    this.#count -= 1
+    if (this.#count > 0) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve()
+  }
+
+  /** Resolves when nothing is under way, or after `timeout` milliseconds. */
+  idle(timeout: number): Promise<void> {
+    if (this.#count === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, timeout).unref()
+      this.#waiting.push(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+}
