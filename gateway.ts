@@ -105,7 +105,7 @@ export class Gateway implements Control {
       if (loaded.revision === current.loaded.revision) {
         return this.#note({ outcome: 'unchanged', revision: loaded.revision, at })
       }
-      refuseMovedListeners(current.loaded.value, loaded.value)
+      refuseFixed(current.loaded.value, loaded.value)
       const next = await this.#build(loaded)
       this.#applyTimeouts(loaded.value)
       this.#current = next
@@ -218,13 +218,16 @@ export class Gateway implements Control {
   }
 }
 
-function refuseMovedListeners(now: Values, next: Values): void {
+/** What belongs to the process rather than to a config, and so cannot change with one. */
+function refuseFixed(now: Values, next: Values): void {
   for (const name of ['public', 'admin'] as const) {
     if (now.listen[name] === next.listen[name]) continue
     throw new Error(
       `listen.${name} cannot change while the gateway runs; restart it to listen on ${next.listen[name]}.`
     )
   }
+  if (JSON.stringify(now.store) === JSON.stringify(next.store)) return
+  throw new Error('"store" cannot change while the gateway runs: sessions would be lost; restart it instead.')
 }
 
 function listening(server: Server, address: string): Promise<void> {

@@ -1,9 +1,24 @@
 import { accessLog } from './access-log.ts'
 import { cors } from './cors.ts'
+import { doorLimit } from './door-limit.ts'
 import { guard } from './guard.ts'
 import { metrics } from './metrics.ts'
 import { problem } from './problem.ts'
+import { limitByService, limitBySubject, limitEarly } from './rate-limit/rate-limit.ts'
+import { redis } from './redis.ts'
 import { requestId } from './request-id.ts'
 
 /** The path of a request, in the order it meets each plugin. */
-export const plugins = [accessLog, metrics, problem, requestId, guard, cors] as const
+export const plugins = [
+  accessLog,
+  metrics,
+  problem,
+  requestId,
+  redis,
+  guard,
+  cors,
+  doorLimit,
+  limitEarly,
+  limitBySubject,
+  limitByService
+] as const
