@@ -160,6 +160,13 @@ export const StoreUnavailable = kind(
   true,
   'The session store does not answer; try again.'
 )
+export const UsersUnavailable = kind(
+  'USERS_UNAVAILABLE',
+  503,
+  'gateway',
+  true,
+  'The users cannot be read at the moment; try again.'
+)
 export const Overloaded = kind('OVERLOADED', 503, 'gateway', true, 'The gateway is busy; try again.')
 export const Draining = kind(
   'DRAINING',

@@ -1,0 +1,66 @@
+import type { Reason } from './compact.ts'
+import type { JSONObject } from './strict-json.ts'
+
+export interface ClaimRules {
+  readonly issuer: string
+  /** Seconds a clock may be off. */
+  readonly skew: number
+  /** Seconds between iat and exp, at most. */
+  readonly maxLifetime: number
+}
+
+/** The claims of an access token (RFC 9068 2.2), once they are known to have these types. */
+export interface AccessClaims extends JSONObject {
+  readonly iss: string
+  readonly sub: string
+  readonly aud: string | readonly string[]
+  readonly exp: number
+  readonly iat: number
+  readonly nbf?: number
+  readonly jti: string
+  readonly sid?: string
+  readonly ep?: number
+  readonly scope?: string
+  readonly roles?: readonly string[]
+}
+
+/** Checks what does not depend on the route, at the time `now` in seconds; the audience is checked for each route. */
+export function checkClaims(claims: JSONObject, rules: ClaimRules, now: number): AccessClaims | Reason {
+  const { iss, sub, aud, exp, iat, nbf, jti, sid, ep, scope, roles } = claims
+  if (!isTime(exp)) return 'claims.exp'
+  if (!isTime(iat)) return 'claims.iat'
+  if (nbf !== undefined && !isTime(nbf)) return 'claims.nbf'
+  const wrong = checkTimes({ exp, nbf }, rules.skew, now)
+  if (wrong !== undefined) return wrong
+  if (iat > now + rules.skew) return 'claims.iat'
+  if (exp - iat > rules.maxLifetime) return 'claims.exp'
+  if (iss !== rules.issuer) return 'claims.iss'
+  if (!isName(sub)) return 'claims.sub'
+  if (!isName(aud) && !(Array.isArray(aud) && aud.length > 0 && aud.every(isName))) return 'claims.aud'
+  const isSound =
+    isName(jti) &&
+    (sid === undefined || isName(sid)) &&
+    (ep === undefined || isTime(ep)) &&
+    (scope === undefined || typeof scope === 'string') &&
+    (roles === undefined || (Array.isArray(roles) && roles.every(isName)))
+  return isSound ? (claims as AccessClaims) : 'claims.form'
+}
+
+/** What has to be asked again at every use of a token, however well known it is. */
+export function checkTimes(
+  { exp, nbf }: { readonly exp: number; readonly nbf?: number | undefined },
+  skew: number,
+  now: number
+): Reason | undefined {
+  if (now >= exp + skew) return 'claims.exp'
+  if (nbf !== undefined && now < nbf - skew) return 'claims.nbf'
+  return undefined
+}
+
+export const hasAudience = (aud: string | readonly string[], wanted: string): boolean =>
+  typeof aud === 'string' ? aud === wanted : aud.includes(wanted)
+
+const isTime = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
+
+const isName = (value: unknown): value is string =>
+  typeof value === 'string' && value.length >= 1 && value.length <= 255

@@ -1,0 +1,47 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+/** Replaces a file whole, readable by its owner only: readers see the old one or the new one, never a part. */
+export async function replaceFile(path: string, text: string): Promise<void> {
+  const mode = await stat(path).then(
+    (found) => found.mode & 0o770,
+    () => 0o600
+  )
+  const temporary = await writeBeside(path, text, mode)
+  try {
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+/** Makes a file that is not there yet. False when somebody else was first; theirs is left as it is. */
+export async function createFile(path: string, text: string): Promise<boolean> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+  const temporary = await writeBeside(path, text, 0o600)
+  try {
+    // link(2) fails when the name is taken, and what it makes is complete from the first moment.
+    await link(temporary, path)
+    return true
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'EEXIST') return false
+    throw error
+  } finally {
+    await rm(temporary, { force: true })
+  }
+}
+
+async function writeBeside(path: string, text: string, mode: number): Promise<string> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  const file = await open(temporary, 'wx', mode)
+  try {
+    await file.writeFile(text)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await chmod(temporary, mode)
+  return temporary
+}

@@ -1,0 +1,199 @@
+import { type Static, Type } from '@sinclair/typebox'
+import { Duration } from '../../config/units.ts'
+
+const closed = { additionalProperties: false } as const
+const headerName = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"
+const door = '^(/[A-Za-z0-9._~-]+)+$'
+const scopeToken = '^[\\x21\\x23-\\x5B\\x5D-\\x7E]{1,128}$'
+
+const Door = (description: string, path: string) =>
+  Type.String({ description, default: path, pattern: door, maxLength: 200 })
+const Header = (description: string, name: string) =>
+  Type.String({ description, default: name, pattern: headerName })
+
+/** The key `auth`: who signs tokens, for how long, who the users are, and where the doors are. */
+export const authSlice = Type.Object(
+  {
+    issuer: Type.String({
+      description: 'The `iss` of the tokens the gateway signs, and the only one it takes.',
+      default: 'tollkeeper',
+      minLength: 1,
+      maxLength: 255
+    }),
+    audience: Type.String({
+      description: 'The `aud` of the tokens, unless a route names another.',
+      default: 'api',
+      minLength: 1,
+      maxLength: 255
+    }),
+    access: Duration({ description: 'How long an access token is valid.', default: '15m' }),
+    refresh: Duration({
+      description: 'How long a session lasts after sign-in, however often it is refreshed.',
+      default: '7d'
+    }),
+    idle: Duration({ description: 'A session that is not used for this long ends.', default: '30m' }),
+    grace: Duration({
+      description:
+        'A refresh token may be sent again this long after it was used, and gives the same successor: answers get lost.',
+      default: '10s'
+    }),
+    realm: Type.String({
+      description: 'The `realm` of WWW-Authenticate.',
+      default: 'tollkeeper',
+      pattern: '^[ !#-\\[\\]-~]{1,100}$'
+    }),
+    users: Type.Optional(
+      Type.Object(
+        {
+          driver: Type.Literal('file', { description: 'Users are kept in a file.', default: 'file' }),
+          path: Type.String({
+            description: 'The users file, relative to the config file. `toll user add` writes it.',
+            default: 'users.json',
+            minLength: 1,
+            maxLength: 4096
+          })
+        },
+        { ...closed, description: 'Who may sign in. Without it nobody can; tokens are still verified.' }
+      )
+    ),
+    keys: Type.Object(
+      {
+        path: Type.String({
+          description:
+            'The file with the signing keys, relative to the config file; made when missing. Gateways that share sessions share it.',
+          default: '.toll/keys.json',
+          minLength: 1,
+          maxLength: 4096
+        })
+      },
+      { ...closed, default: {}, description: 'The keys that sign and verify tokens.' }
+    ),
+    sessions: Type.Object(
+      {
+        max: Type.Integer({
+          description: 'How many sessions one user may have at a time; 0 for any number.',
+          default: 1000,
+          minimum: 0,
+          maximum: 100_000
+        }),
+        onLimit: Type.Union(
+          [
+            Type.Literal('evict-oldest', { description: 'End the session that was used least recently.' }),
+            Type.Literal('reject', { description: 'Refuse the new sign-in.' })
+          ],
+          { description: 'What happens to a sign-in beyond `max`.', default: 'evict-oldest' }
+        )
+      },
+      { ...closed, default: {}, description: 'How many sessions a user may have.' }
+    ),
+    maxStaleness: Duration({
+      description:
+        'How long the gateway trusts its list of ended sessions while the store does not answer; then it answers 503 on routes with session "revocable".',
+      default: '10s'
+    }),
+    headers: Type.Object(
+      {
+        user: Header('Names the header that tells the upstream who is asking.', 'x-user-id'),
+        session: Header('Names the header with the session id.', 'x-session-id'),
+        scopes: Header('Names the header with the scopes, separated by spaces.', 'x-scopes')
+      },
+      { ...closed, default: {}, description: 'What the upstream is told about the user.' }
+    ),
+    paths: Type.Object(
+      {
+        login: Door('Where users sign in.', '/auth/login'),
+        refresh: Door('Where a refresh token is exchanged.', '/auth/refresh'),
+        logout: Door('Where a session is ended.', '/auth/logout'),
+        logoutAll: Door('Where a user ends every session of theirs.', '/auth/logout-all'),
+        me: Door('Where a user sees who they are.', '/auth/me'),
+        sessions: Door('Where a user lists and ends sessions.', '/auth/sessions')
+      },
+      { ...closed, default: {}, description: 'Where the doors of the gateway are.' }
+    ),
+    fields: Type.Union(
+      [
+        Type.Literal('snake', { description: 'As RFC 6749: `access_token`.' }),
+        Type.Literal('camel', { description: 'As older clients want it: `accessToken`.' })
+      ],
+      { description: 'How fields are spelt in answers of the doors.', default: 'snake' }
+    ),
+    unsafeGet: Type.Boolean({
+      description:
+        'Lets logout and refresh be asked with GET as well. Only for old clients: a link or an image on any page can end a session.',
+      default: false
+    })
+  },
+  { ...closed, description: 'Sign-in, tokens and sessions.' }
+)
+
+export type AuthOptions = Static<typeof authSlice>
+
+const mode = Type.Union(
+  [
+    Type.Literal('none', { description: 'Anybody; a token is not looked at.' }),
+    Type.Literal('optional', { description: 'Anybody; but a token that is sent has to be valid.' }),
+    Type.Literal('required', { description: 'Only with a valid token.' })
+  ],
+  { description: 'Whether a token is needed.', default: 'required' }
+)
+
+/** The key `auth` of a route. A route without it needs a valid token: forgetting it never opens a route. */
+export const routeAuth = Type.Union(
+  [
+    mode,
+    Type.Object(
+      {
+        mode,
+        session: Type.Union(
+          [
+            Type.Literal('stateless', {
+              description: 'Signature and claims only; an ended session passes until exp.'
+            }),
+            Type.Literal('revocable', {
+              description: 'Ended sessions are refused at once, without a store call per request.'
+            }),
+            Type.Literal('strict', {
+              description: 'The session has to be in the store at every request; 503 without the store.'
+            })
+          ],
+          { description: 'How the session behind a token is checked.', default: 'revocable' }
+        ),
+        scopes: Type.Array(Type.String({ description: 'One scope (RFC 6749 3.3).', pattern: scopeToken }), {
+          description: 'Scopes the token must have, all of them.',
+          default: [],
+          maxItems: 64
+        }),
+        audience: Type.Optional(
+          Type.String({
+            description: 'The `aud` this route takes instead of the one of `auth.audience`.',
+            minLength: 1,
+            maxLength: 255
+          })
+        )
+      },
+      { ...closed, description: 'Who may use the route, in detail.' }
+    )
+  ],
+  { description: 'Who may use the route.', default: 'required' }
+)
+
+export type RouteAuth = Static<typeof routeAuth>
+
+/** A route's `auth` with everything said. */
+export interface Access {
+  readonly mode: 'none' | 'optional' | 'required'
+  readonly session: 'stateless' | 'revocable' | 'strict'
+  readonly scopes: readonly string[]
+  readonly audience: string
+}
+
+/** What a route asks of its callers. */
+export function accessOf(auth: RouteAuth | undefined, audience: string): Access {
+  const detail = typeof auth === 'object' ? auth : { mode: auth ?? 'required' }
+  return Object.freeze({
+    session: 'revocable' as const,
+    scopes: [],
+    audience,
+    ...detail
+  })
+}

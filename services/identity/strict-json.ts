@@ -1,0 +1,65 @@
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+export type JSONObject = Readonly<Record<string, unknown>>
+
+/**
+ * Reads one JSON object from bytes as two careful readers would both read it: valid UTF-8 without BOM, no member twice, no
+ * `__proto__`, at most `depth` deep. Undefined for anything else.
+ */
+export function readObject(bytes: Uint8Array, depth: number): JSONObject | undefined {
+  let text: string
+  let value: unknown
+  try {
+    text = utf8.decode(bytes)
+    if (text.charCodeAt(0) === 0xfeff || !isUnambiguous(text, depth)) return undefined
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as JSONObject)
+    : undefined
+}
+
+/** Looks at nesting and member names only; whether it is JSON at all is for JSON.parse to say. */
+function isUnambiguous(text: string, depth: number): boolean {
+  const open: (Set<string> | undefined)[] = []
+  for (let at = 0; at < text.length; at++) {
+    switch (text[at]) {
+      case '{':
+      case '[':
+        if (open.length >= depth) return false
+        open.push(text[at] === '{' ? new Set() : undefined)
+        break
+      case '}':
+      case ']':
+        open.pop()
+        break
+      case '"': {
+        const start = at
+        at = endOfString(text, at)
+        if (!isName(text, at)) break
+        const name = JSON.parse(text.slice(start, at + 1)) as string
+        const names = open.at(-1)
+        if (name === '__proto__' || names?.has(name)) return false
+        names?.add(name)
+      }
+    }
+  }
+  return true
+}
+
+function endOfString(text: string, start: number): number {
+  let at = start + 1
+  while (at < text.length && text[at] !== '"') at += text[at] === '\\' ? 2 : 1
+  return at
+}
+
+function isName(text: string, end: number): boolean {
+  for (let at = end + 1; at < text.length; at++) {
+    const character = text[at]
+    if (character === ':') return true
+    if (character !== ' ' && character !== '\t' && character !== '\n' && character !== '\r') return false
+  }
+  return false
+}

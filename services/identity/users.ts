@@ -1,0 +1,89 @@
+import { createHash } from 'node:crypto'
+import { UsersUnavailable } from '../../errors.ts'
+import { Passwords } from './passwords.ts'
+import { parseUserFile, type UserRecord } from './user-file.ts'
+import { WatchedFile } from './watched-file.ts'
+
+/** What a user may do, as of now. */
+export interface User {
+  readonly uid: string
+  readonly scopes: readonly string[]
+  readonly roles: readonly string[]
+  /** Changes when the password does: a session that began with another one ends. */
+  readonly stamp: string
+}
+
+/** Where users come from. */
+export interface UserSource {
+  /** Undefined for an unknown user and for a wrong password alike, after the same time. */
+  verifyCredentials(name: string, password: string): Promise<User | undefined>
+  /** Undefined when the user is gone or may not sign in any more. */
+  find(uid: string): Promise<User | undefined>
+}
+
+interface Account {
+  readonly user: User
+  readonly password: string
+  readonly isDisabled: boolean
+}
+
+interface Accounts {
+  readonly byName: ReadonlyMap<string, Account>
+  readonly byId: ReadonlyMap<string, Account>
+}
+
+/** Users in a JSON file that is read again when it has changed. */
+export class FileUsers implements UserSource {
+  readonly #file: WatchedFile<Accounts>
+  readonly #passwords = new Passwords()
+  readonly #warn: (sentence: string) => void
+  #warned: string | undefined
+
+  private constructor(file: WatchedFile<Accounts>, warn: (sentence: string) => void) {
+    this.#file = file
+    this.#warn = warn
+  }
+
+  static async open(path: string, warn: (sentence: string) => void): Promise<FileUsers> {
+    const file = await WatchedFile.open(path, (text) => toAccounts(parseUserFile(path, text).users))
+    return new FileUsers(file, warn)
+  }
+
+  async verifyCredentials(name: string, password: string): Promise<User | undefined> {
+    await this.#refresh()
+    if (this.#file.broken !== undefined) {
+      throw UsersUnavailable([], { reason: 'users_file', headers: { 'retry-after': '5' } })
+    }
+    const account = this.#file.value.byName.get(name.normalize('NFC'))
+    const matches = await this.#passwords.matches(password, account?.password)
+    return matches && account !== undefined && !account.isDisabled ? account.user : undefined
+  }
+
+  async find(uid: string): Promise<User | undefined> {
+    await this.#refresh()
+    const account = this.#file.value.byId.get(uid)
+    return account === undefined || account.isDisabled ? undefined : account.user
+  }
+
+  async #refresh(): Promise<void> {
+    await this.#file.refresh()
+    const problem = this.#file.broken?.message
+    if (problem !== undefined && problem !== this.#warned) this.#warn(problem)
+    this.#warned = problem
+  }
+}
+
+function toAccounts(records: Readonly<Record<string, UserRecord>>): Accounts {
+  const byName = new Map<string, Account>()
+  const byId = new Map<string, Account>()
+  for (const [name, { id = name, password, scopes = [], roles = [], disabled = false }] of Object.entries(
+    records
+  )) {
+    const stamp = createHash('sha256').update(password).digest('base64url').slice(0, 16)
+    const user = Object.freeze({ uid: id, scopes, roles, stamp })
+    const account = { user, password, isDisabled: disabled }
+    byName.set(name, account)
+    byId.set(id, account)
+  }
+  return { byName, byId }
+}
