@@ -77,6 +77,13 @@ export const InvalidGrant = kind(
   'The refresh token is not valid any more; sign in again.'
 )
 export const Forbidden = kind('FORBIDDEN', 403, 'client', false, '%s')
+export const SessionLimit = kind(
+  'SESSION_LIMIT',
+  403,
+  'client',
+  false,
+  'This user has as many sessions as are allowed; end one of them first.'
+)
 export const Banned = kind('BANNED', 403, 'client', false, 'This address may not use the gateway.')
 export const RouteNotFound = kind('ROUTE_NOT_FOUND', 404, 'client', false, 'No route matches %s %s.')
 export const NotFound = kind('NOT_FOUND', 404, 'client', false, 'There is no %s "%s".')

@@ -37,11 +37,6 @@ export const authSlice = Type.Object(
         'A refresh token may be sent again this long after it was used, and gives the same successor: answers get lost.',
       default: '10s'
     }),
-    realm: Type.String({
-      description: 'The `realm` of WWW-Authenticate.',
-      default: 'tollkeeper',
-      pattern: '^[ !#-\\[\\]-~]{1,100}$'
-    }),
     users: Type.Optional(
       Type.Object(
         {

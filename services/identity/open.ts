@@ -1,0 +1,94 @@
+import { resolve } from 'node:path'
+import { toMilliseconds } from '../../config/units.ts'
+import type { Services } from '../services.ts'
+import type { Store } from '../store/store.ts'
+import { Identity } from './identity.ts'
+import { KeyRing } from './key-ring.ts'
+import { Revocations } from './revocations.ts'
+import { Sessions } from './sessions/sessions.ts'
+import type { AuthOptions } from './slice.ts'
+import { FileUsers } from './users.ts'
+import { Verifier } from './verifier.ts'
+
+/** Seconds the clocks of two gateways may differ. */
+const skew = 5
+
+/** The identity service of a config: the same one as before a reload that leaves its part of the config alone. */
+export function openIdentity(
+  auth: AuthOptions,
+  services: Services,
+  warn: (sentence: string) => void
+): Promise<Identity> {
+  const { issuer, audience, access, refresh, idle, grace, users, keys, sessions, maxStaleness } = auth
+  const identifying = { issuer, audience, access, refresh, idle, grace, users, keys, sessions, maxStaleness }
+  const store = storeNumber(services)
+  return services.shared(
+    `identity:${JSON.stringify([store, services.directory, identifying])}`,
+    () => createIdentity(auth, { store: services.store, directory: services.directory, warn }),
+    (identity) =>
+      identity.then(
+        (opened) => opened.close(),
+        () => {}
+      )
+  )
+}
+
+export interface IdentitySurroundings {
+  readonly store: Store
+  readonly directory: string
+  readonly warn: (sentence: string) => void
+  readonly now?: () => number
+}
+
+/** Opens keys, users and the revocation list; rejects with one sentence when one of them cannot be. */
+export async function createIdentity(
+  auth: AuthOptions,
+  { store, directory, warn, now = Date.now }: IdentitySurroundings
+): Promise<Identity> {
+  const access = toMilliseconds(auth.access)
+  const idle = toMilliseconds(auth.idle)
+  const users =
+    auth.users === undefined ? undefined : await FileUsers.open(resolve(directory, auth.users.path), warn)
+  const keys = await KeyRing.open(resolve(directory, auth.keys.path), now, warn)
+  const sessions = new Sessions(store, {
+    idle,
+    absolute: toMilliseconds(auth.refresh),
+    grace: toMilliseconds(auth.grace),
+    cap: auth.sessions.max,
+    evicts: auth.sessions.onLimit === 'evict-oldest'
+  })
+  const revocations = await Revocations.start(store, {
+    keep: access + 2 * skew * 1000,
+    now,
+    maxStaleness: toMilliseconds(auth.maxStaleness),
+    reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch)
+  })
+  const rules = { issuer: auth.issuer, skew, maxLifetime: Math.ceil(access / 1000) }
+  const verifier = new Verifier(keys, rules, now)
+  const { issuer, audience } = auth
+  return new Identity({
+    issuer,
+    audience,
+    access,
+    idle,
+    keys,
+    users,
+    verifier,
+    sessions,
+    revocations,
+    now,
+    warn
+  })
+}
+
+/** Tells one store object from another: after a reload with another store, sessions live there. */
+function storeNumber(services: Services): number {
+  const known = services.shared('identity:stores', () => ({ numbers: new WeakMap<Store, number>(), last: 0 }))
+  let number = known.numbers.get(services.store)
+  if (number === undefined) {
+    known.last += 1
+    number = known.last
+    known.numbers.set(services.store, number)
+  }
+  return number
+}

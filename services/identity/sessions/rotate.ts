@@ -1,0 +1,129 @@
+import type { Operation } from '../../store/store.ts'
+import { clockLua, type StoredSession } from './records.ts'
+
+/**
+ * - ROTATED: the token was the newest; its successor is `generation`.
+ * - REPLAY: the token is the immediate parent, shown again inside the grace; `generation` is the successor it already has.
+ * - FASTFORWARD: the token is newer than the store remembers: the store lost a write. It counts as the newest.
+ * - REUSE: the token is older than that: two parties hold it. The session is gone with this very operation.
+ * - EXPIRED, REVOKED: the session was over, by time or because its user's sessions were ended. It is gone.
+ * - GONE: there is no such session.
+ */
+export type RotateOutcome = 'ROTATED' | 'REPLAY' | 'FASTFORWARD' | 'REUSE' | 'EXPIRED' | 'REVOKED' | 'GONE'
+
+export interface Rotated {
+  readonly outcome: RotateOutcome
+  readonly generation: number
+  readonly uid: string
+  readonly epoch: number
+  readonly stamp: string
+  readonly now: number
+  readonly createdAt: number
+  readonly expiresAt: number
+  /** Sessions the user still has, after a REUSE. */
+  readonly remaining: number
+}
+
+/**
+ * Exchanges one generation of a session's refresh token for the next.
+ * KEYS session, index, epoch. ARGV sid, generation, grace, idle, prefix.
+ */
+export const rotate: Operation<Rotated> = {
+  name: 'session-rotate',
+
+  lua: `${clockLua}
+local sid, given, grace, idle = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local s = redis.call('HMGET', KEYS[1], 'gen', 'rat', 'ep', 'ax', 'uid', 'fp', 'cr', 'ls')
+if not s[1] then return {'GONE'} end
+local generation, rotatedAt, ends = tonumber(s[1]), tonumber(s[2]), tonumber(s[4])
+local outcome
+if now >= ends or now >= tonumber(s[8]) + idle then
+  outcome = 'EXPIRED'
+elseif tonumber(s[3]) < tonumber(redis.call('GET', KEYS[3]) or '0') then
+  outcome = 'REVOKED'
+elseif given == generation then
+  outcome = 'ROTATED'
+elseif given > generation then
+  outcome = 'FASTFORWARD'
+elseif given == generation - 1 and now - rotatedAt < grace then
+  outcome = 'REPLAY'
+else
+  outcome = 'REUSE'
+end
+if outcome == 'ROTATED' or outcome == 'FASTFORWARD' then
+  generation = given + 1
+  redis.call('HSET', KEYS[1], 'gen', whole(generation), 'rat', whole(now))
+end
+local remaining = 0
+if outcome == 'ROTATED' or outcome == 'FASTFORWARD' or outcome == 'REPLAY' then
+  redis.call('HSET', KEYS[1], 'ls', whole(now))
+  redis.call('PEXPIRE', KEYS[1], whole(math.min(idle, ends - now)))
+  redis.call('ZADD', KEYS[2], whole(now), sid)
+else
+  redis.call('DEL', KEYS[1])
+  redis.call('ZREM', KEYS[2], sid)
+  remaining = redis.call('ZCARD', KEYS[2])
+end
+return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining}
+`,
+
+  transact(tx, [key = '', , epochKey = ''], args) {
+    const [given = 0, grace = 0, idle = 0] = args.slice(1, 4).map(Number)
+    const session = tx.get<StoredSession>(key)
+    if (session === undefined) return ['GONE']
+    const outcome = outcomeOf(session, {
+      now: tx.now,
+      given,
+      grace,
+      idle,
+      epoch: tx.get<number>(epochKey) ?? 0
+    })
+    const isNew = outcome === 'ROTATED' || outcome === 'FASTFORWARD'
+    const generation = isNew ? given + 1 : session.generation
+    let remaining = 0
+    if (isNew || outcome === 'REPLAY') {
+      const rotatedAt = isNew ? tx.now : session.rotatedAt
+      const next: StoredSession = { ...session, generation, rotatedAt, lastSeenAt: tx.now }
+      tx.put(key, next, Math.min(idle, session.expiresAt - tx.now))
+    } else {
+      tx.remove(key)
+      remaining = [...tx.range(String(args[4]))].length
+    }
+    const { uid, epoch, stamp, createdAt, expiresAt } = session
+    return [outcome, generation, uid, epoch, stamp, tx.now, createdAt, expiresAt, remaining]
+  },
+
+  decode(raw) {
+    const [outcome, generation, uid, epoch, stamp, now, createdAt, expiresAt, remaining] = raw as (
+      | string
+      | number
+    )[]
+    return {
+      outcome: outcome as RotateOutcome,
+      generation: Number(generation),
+      uid: String(uid),
+      epoch: Number(epoch),
+      stamp: String(stamp),
+      now: Number(now),
+      createdAt: Number(createdAt),
+      expiresAt: Number(expiresAt),
+      remaining: Number(remaining)
+    }
+  }
+}
+
+interface Attempt {
+  readonly now: number
+  readonly given: number
+  readonly grace: number
+  readonly idle: number
+  readonly epoch: number
+}
+
+function outcomeOf(session: StoredSession, { now, given, grace, idle, epoch }: Attempt): RotateOutcome {
+  if (now >= session.expiresAt || now >= session.lastSeenAt + idle) return 'EXPIRED'
+  if (session.epoch < epoch) return 'REVOKED'
+  if (given === session.generation) return 'ROTATED'
+  if (given > session.generation) return 'FASTFORWARD'
+  return given === session.generation - 1 && now - session.rotatedAt < grace ? 'REPLAY' : 'REUSE'
+}

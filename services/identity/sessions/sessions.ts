@@ -1,0 +1,153 @@
+import type { Store } from '../../store/store.ts'
+import { newSessionId, userHashOf } from '../refresh-token.ts'
+import { type Created, create } from './create.ts'
+import { type Ended, type EndedAll, endSession, endUser, raiseEpoch } from './end.ts'
+import { listUser, readSession } from './list.ts'
+import { countOnline, markOffline, markOnline, type Online, pageOnline } from './online.ts'
+import {
+  epochKey,
+  indexKey,
+  onlineSessionsKey,
+  onlineUsersKey,
+  type SessionRecord,
+  sessionKey,
+  sessionPrefix
+} from './records.ts'
+import { type Rotated, rotate } from './rotate.ts'
+import { exists, touch } from './touch.ts'
+
+export interface SessionPolicy {
+  /** Milliseconds without use after which a session ends. */
+  readonly idle: number
+  /** Milliseconds after which a session ends in any case. */
+  readonly absolute: number
+  /** Milliseconds in which a used refresh token may be shown again. */
+  readonly grace: number
+  /** Sessions a user may have; 0 for any number. */
+  readonly cap: number
+  readonly evicts: boolean
+}
+
+export interface NewSession {
+  readonly uid: string
+  readonly userHash: string
+  readonly stamp: string
+  readonly leastEpoch: number
+  readonly address: string
+  readonly agent: string
+}
+
+const onlineKeys = [onlineSessionsKey, onlineUsersKey]
+const maxListed = 1000
+const atMostTouches = 256
+
+/** The sessions in the store: every decision about one is a single atomic operation by the store's clock. */
+export class Sessions {
+  readonly #store: Store
+  readonly #policy: SessionPolicy
+
+  constructor(store: Store, policy: SessionPolicy) {
+    this.#store = store
+    this.#policy = policy
+  }
+
+  /** Always a new id: what a caller brought along never becomes a session. */
+  async create(session: NewSession): Promise<Created & { readonly sid: string }> {
+    const { idle, absolute, cap, evicts } = this.#policy
+    const { uid, userHash, leastEpoch, address, agent, stamp } = session
+    const sid = newSessionId(userHash)
+    const created = await this.#store.run(
+      create,
+      [sessionKey(userHash, sid), indexKey(userHash), epochKey(userHash)],
+      [
+        sid,
+        uid,
+        idle,
+        absolute,
+        cap,
+        evicts ? 1 : 0,
+        leastEpoch,
+        address,
+        agent,
+        stamp,
+        sessionPrefix(userHash)
+      ]
+    )
+    return { ...created, sid }
+  }
+
+  rotate(sid: string, generation: number): Promise<Rotated> {
+    const hash = userHashOf(sid)
+    const { grace, idle } = this.#policy
+    return this.#store.run(
+      rotate,
+      [sessionKey(hash, sid), indexKey(hash), epochKey(hash)],
+      [sid, generation, grace, idle, sessionPrefix(hash)]
+    )
+  }
+
+  end(sid: string): Promise<Ended> {
+    const hash = userHashOf(sid)
+    return this.#store.run(endSession, [sessionKey(hash, sid), indexKey(hash)], [sid, sessionPrefix(hash)])
+  }
+
+  endUser(userHash: string, leastEpoch: number): Promise<EndedAll> {
+    return this.#store.run(
+      endUser,
+      [indexKey(userHash), epochKey(userHash)],
+      [sessionPrefix(userHash), leastEpoch]
+    )
+  }
+
+  raiseEpoch(userHash: string, least: number): Promise<number> {
+    return this.#store.run(raiseEpoch, [epochKey(userHash)], [least])
+  }
+
+  exists(sid: string): Promise<boolean> {
+    return this.#store.run(exists, [sessionKey(userHashOf(sid), sid)], [])
+  }
+
+  read(sid: string): Promise<SessionRecord | undefined> {
+    return this.#store.run(readSession, [sessionKey(userHashOf(sid), sid)], [sid])
+  }
+
+  list(userHash: string): Promise<readonly SessionRecord[]> {
+    return this.#store.run(listUser, [indexKey(userHash)], [sessionPrefix(userHash), maxListed])
+  }
+
+  /** Sessions of all users, the one used last first. */
+  async page(offset: number, limit: number): Promise<readonly SessionRecord[]> {
+    const sids = await this.#store.run(pageOnline, onlineKeys, [this.#policy.idle, offset, limit])
+    const found = await Promise.all(sids.map((sid) => this.read(sid)))
+    return found.filter((session) => session !== undefined)
+  }
+
+  online(): Promise<Online> {
+    return this.#store.run(countOnline, onlineKeys, [this.#policy.idle])
+  }
+
+  markOnline(used: readonly (readonly [sid: string, age: number])[]): Promise<void> {
+    return this.#store.run(markOnline, onlineKeys, [this.#policy.idle, ...used.flat()])
+  }
+
+  markOffline(ended: readonly (readonly [sid: string, remaining: number])[]): Promise<void> {
+    if (ended.length === 0) return Promise.resolve()
+    return this.#store.run(markOffline, onlineKeys, ended.flat())
+  }
+
+  /** Notes the use of many sessions, a bounded number of operations at a time. */
+  async touch(used: readonly (readonly [sid: string, age: number])[]): Promise<void> {
+    const { idle } = this.#policy
+    for (let at = 0; at < used.length; at += atMostTouches) {
+      const some = used.slice(at, at + atMostTouches)
+      const found = await Promise.all(
+        some.map(([sid, age]) => {
+          const hash = userHashOf(sid)
+          return this.#store.run(touch, [sessionKey(hash, sid), indexKey(hash)], [sid, age, idle])
+        })
+      )
+      const alive = some.filter((_, index) => found[index])
+      if (alive.length > 0) await this.markOnline(alive)
+    }
+  }
+}

@@ -1,0 +1,43 @@
+import type { Operation } from '../../store/store.ts'
+import { clockLua, type StoredSession } from './records.ts'
+
+/**
+ * Notes that a session was used `age` milliseconds ago, never backwards. KEYS session, index. ARGV sid, age, idle.
+ * False when there is no such session.
+ */
+export const touch: Operation<boolean> = {
+  name: 'session-touch',
+
+  lua: `${clockLua}
+local s = redis.call('HMGET', KEYS[1], 'ls', 'ax')
+if not s[1] then return 0 end
+local seen, idle = now - tonumber(ARGV[2]), tonumber(ARGV[3])
+if seen > tonumber(s[1]) then
+  redis.call('HSET', KEYS[1], 'ls', whole(seen))
+  redis.call('PEXPIRE', KEYS[1], whole(math.min(seen + idle, tonumber(s[2])) - now))
+  redis.call('ZADD', KEYS[2], 'XX', whole(seen), ARGV[1])
+end
+return 1
+`,
+
+  transact(tx, [key = ''], args) {
+    const session = tx.get<StoredSession>(key)
+    if (session === undefined) return 0
+    const [age = 0, idle = 0] = args.slice(1).map(Number)
+    const lastSeenAt = tx.now - age
+    if (lastSeenAt > session.lastSeenAt) {
+      tx.put(key, { ...session, lastSeenAt }, Math.min(lastSeenAt + idle, session.expiresAt) - tx.now)
+    }
+    return 1
+  },
+
+  decode: (raw) => raw === 1
+}
+
+/** Whether a session is there, for routes that ask at every request. KEYS session. */
+export const exists: Operation<boolean> = {
+  name: 'session-exists',
+  lua: `return redis.call('EXISTS', KEYS[1])`,
+  transact: (tx, [key = '']) => (tx.get(key) === undefined ? 0 : 1),
+  decode: (raw) => raw === 1
+}
