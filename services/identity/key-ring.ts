@@ -74,6 +74,11 @@ export class KeyRing {
     return inForce(this.#file.value.signing.get(kid), this.#now())
   }
 
+  /** The same key for libraries that want PEM. */
+  publicPem(kid: string): string | undefined {
+    return inForce(this.#file.value.signing.get(kid), this.#now())?.publicPem
+  }
+
   /** The key that signs access tokens now. */
   active(): SigningKey {
     return newest(this.#file.value.signing, this.#now())

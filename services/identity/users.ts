@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { UsersUnavailable } from '../../errors.ts'
 import { Passwords } from './passwords.ts'
 import { parseUserFile, type UserRecord } from './user-file.ts'
-import { WatchedFile } from './watched-file.ts'
+import { isMissing, WatchedFile } from './watched-file.ts'
 
 /** What a user may do, as of now. */
 export interface User {
@@ -45,8 +45,13 @@ export class FileUsers implements UserSource {
   }
 
   static async open(path: string, warn: (sentence: string) => void): Promise<FileUsers> {
-    const file = await WatchedFile.open(path, (text) => toAccounts(parseUserFile(path, text).users))
-    return new FileUsers(file, warn)
+    try {
+      const file = await WatchedFile.open(path, (text) => toAccounts(parseUserFile(path, text).users))
+      return new FileUsers(file, warn)
+    } catch (error) {
+      if (!isMissing(error)) throw error
+      throw new Error(`${path} is missing; "toll user add NAME" makes it.`)
+    }
   }
 
   async verifyCredentials(name: string, password: string): Promise<User | undefined> {

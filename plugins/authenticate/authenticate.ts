@@ -1,0 +1,34 @@
+import { Type } from '@sinclair/typebox'
+import { openIdentity } from '../../services/identity/open.ts'
+import { type AuthOptions, accessOf, authSlice, routeAuth } from '../../services/identity/slice.ts'
+import { definePlugin } from '../plugin.ts'
+import { registerJwt } from './jwt.ts'
+import { authenticateStep, missing } from './step.ts'
+
+/**
+ * Finds out who is asking, and refuses who may not. A route that does not say `"auth": "none"` needs a valid token, also where the
+ * config has no key `auth` and nobody can have one: forgetting a key never opens a route.
+ */
+export const authenticate = definePlugin({
+  key: 'auth',
+  slice: Type.Optional(authSlice),
+  route: Type.Object({ auth: Type.Optional(routeAuth) }),
+
+  async setup(app, options: AuthOptions | undefined, services) {
+    if (options === undefined) {
+      return ({ id, auth }) => {
+        if (accessOf(auth, '').mode === 'none') return undefined
+        app.log.warn(`Route "${id}" is for signed-in users, but the config has no "auth": nobody will pass.`)
+        return () => {
+          throw missing()
+        }
+      }
+    }
+    const identity = await openIdentity(options, services, (sentence) => app.log.warn(sentence))
+    await registerJwt(app, identity, options)
+    return ({ auth }) => {
+      const access = accessOf(auth, options.audience)
+      return access.mode === 'none' ? undefined : authenticateStep(identity, access)
+    }
+  }
+})

@@ -1,0 +1,60 @@
+import fastifyJwt from '@fastify/jwt'
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { AccessClaims } from '../../services/identity/claims.ts'
+import type { Identity } from '../../services/identity/identity.ts'
+import { bearerOf } from './bearer.ts'
+
+declare module '@fastify/jwt' {
+  interface FastifyJWT {
+    payload: object
+    user: AccessClaims
+  }
+}
+
+/**
+ * Registers @fastify/jwt over the key ring: `reply.jwtSign` signs what the doors give out, `request.user` holds the claims, and
+ * `request.jwtVerify()` works for plugins that know it, with the gateway's own verifier having the last word.
+ */
+export async function registerJwt(
+  app: FastifyInstance,
+  identity: Identity,
+  { issuer, audience }: { readonly issuer: string; readonly audience: string }
+): Promise<void> {
+  const { keys } = identity
+  await app.register(fastifyJwt, {
+    secret: {
+      private: (_request, _payload, done) => done(null, keys.active().privatePem),
+      public: (_request, token, done) => {
+        const { header } = token as { header: { kid?: unknown } }
+        const pem = typeof header.kid === 'string' ? keys.publicPem(header.kid) : undefined
+        if (pem === undefined) done(new Error('unknown kid'), undefined)
+        else done(null, pem)
+      }
+    },
+    decode: { complete: true },
+    sign: { algorithm: 'ES256' },
+    verify: {
+      algorithms: ['ES256'],
+      checkTyp: 'at+jwt',
+      allowedIss: issuer,
+      allowedAud: audience,
+      requiredClaims: ['exp', 'iat', 'sub', 'jti'],
+      cache: false,
+      errorCacheTTL: -1
+    },
+    trusted: async (request) => {
+      const token = bearerOf(request.raw) ?? ''
+      return typeof (await identity.check(token, { session: 'revocable', audience })) !== 'string'
+    }
+  })
+}
+
+/** An access token with these claims (RFC 9068), signed by the active key. */
+export function signAccess(reply: FastifyReply, identity: Identity, claims: AccessClaims): Promise<string> {
+  const { kid, privatePem } = identity.keys.active()
+  return reply.jwtSign(claims, {
+    key: privatePem,
+    algorithm: 'ES256',
+    header: { alg: 'ES256', typ: 'at+jwt', kid }
+  })
+}

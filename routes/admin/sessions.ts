@@ -1,0 +1,60 @@
+import type { FastifyInstance, FastifyReply } from 'fastify'
+import { BadRequest, NotFound } from '../../errors.ts'
+import { openIdentity } from '../../services/identity/open.ts'
+import type { AuthOptions } from '../../services/identity/slice.ts'
+import type { Services } from '../../services/services.ts'
+import { sessionAnswer } from '../auth/answers.ts'
+
+const maxPage = 1000
+
+/** Who is signed in, for the administrator: count, list, end. Who may ask is decided by the admin listener. */
+export async function registerSessions(
+  admin: FastifyInstance,
+  auth: AuthOptions | undefined,
+  services: Services
+): Promise<void> {
+  if (auth === undefined) return
+  const identity = await openIdentity(auth, services, (sentence) => admin.log.warn(sentence))
+
+  admin.get('/admin/online', () => identity.online())
+
+  admin.get<{ Querystring: Page }>('/admin/sessions', async ({ query }) => {
+    const { user, limit, offset } = pageOf(query)
+    const sessions = user === undefined ? await identity.page(offset, limit) : await identity.list(user)
+    return { sessions: sessions.map(sessionAnswer) }
+  })
+
+  admin.delete<{ Params: { sid: string } }>('/admin/sessions/:sid', async ({ params: { sid } }, reply) => {
+    const { existed, propagated } = await identity.end(sid)
+    if (!existed) throw NotFound(['session', sid.slice(0, 64)], { reason: 'session' })
+    return ended(reply, propagated)
+  })
+
+  admin.delete<{ Params: { uid: string } }>('/admin/users/:uid/sessions', async ({ params }, reply) => {
+    const { ended: count, propagated } = await identity.endUser(params.uid)
+    return reply.code(propagated ? 200 : 202).send({ ended: count, propagated })
+  })
+}
+
+interface Page {
+  readonly user?: unknown
+  readonly limit?: unknown
+  readonly offset?: unknown
+}
+
+function pageOf({ user, limit, offset }: Page): { user: string | undefined; limit: number; offset: number } {
+  if (user !== undefined && typeof user !== 'string') {
+    throw BadRequest(['"user" has to be given once.'], { reason: 'query' })
+  }
+  return { user, limit: whole('limit', limit, 100, maxPage), offset: whole('offset', offset, 0, 1e9) }
+}
+
+function whole(name: string, text: unknown, fallback: number, max: number): number {
+  if (text === undefined) return fallback
+  const value = typeof text === 'string' && /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
+  if (value <= max) return value
+  throw BadRequest([`"${name}" has to be a number up to ${max}.`], { reason: 'query' })
+}
+
+const ended = (reply: FastifyReply, propagated: boolean): FastifyReply =>
+  propagated ? reply.code(204).send() : reply.code(202).send({ propagated })

@@ -1,0 +1,152 @@
+import formbody from '@fastify/formbody'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { InvalidGrant } from '../../errors.ts'
+import { bearerOf } from '../../plugins/authenticate/bearer.ts'
+import { signAccess } from '../../plugins/authenticate/jwt.ts'
+import { authenticateStep, missing } from '../../plugins/authenticate/step.ts'
+import { guardedAs } from '../../plugins/door-limit.ts'
+import type { Caller, Grant, Identity } from '../../services/identity/identity.ts'
+import { openIdentity } from '../../services/identity/open.ts'
+import type { AuthOptions } from '../../services/identity/slice.ts'
+import type { Verified } from '../../services/identity/verifier.ts'
+import type { Services } from '../../services/services.ts'
+import { meAnswer, sessionAnswer, spell, tokenAnswer } from './answers.ts'
+import { refreshTokenField, textField } from './body.ts'
+
+const jwksPath = '/.well-known/jwks.json'
+const bodyLimit = 8192
+const maxAgentLength = 160
+
+/** The paths the gateway answers itself; no route of the config may take them. */
+export function doorPaths(auth: AuthOptions | undefined): readonly string[] {
+  return auth === undefined ? [] : [...Object.values(auth.paths), jwksPath]
+}
+
+/** The doors for users: sign in, refresh, sign out, see who and where one is signed in, and the public keys. */
+export async function registerAuth(
+  app: FastifyInstance,
+  auth: AuthOptions | undefined,
+  services: Services
+): Promise<void> {
+  if (auth === undefined) return
+  const identity = await openIdentity(auth, services, (sentence) => app.log.warn(sentence))
+  if (auth.unsafeGet) app.log.warn('"auth.unsafeGet" is on: any page can sign out a user by a link.')
+  await app.register(async (doors) => {
+    await doors.register(formbody, { bodyLimit })
+    tokenDoors(doors, auth, identity)
+    userDoors(doors, auth, identity)
+    keyDoor(doors, identity)
+  })
+}
+
+/** Doors that give or take tokens: never cached, small bodies only. */
+function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity): void {
+  const { paths, fields, unsafeGet } = auth
+  const method = unsafeGet ? ['POST', 'GET'] : ['POST']
+  const answer = async (reply: FastifyReply, grant: Grant) =>
+    noStore(reply).send(spell(fields, tokenAnswer(grant, await signAccess(reply, identity, grant.claims))))
+
+  if (identity.hasUsers) {
+    app.post(paths.login, { bodyLimit, config: guardedAs(app, 'login') }, async (request, reply) => {
+      const name = textField(request.body, 'username')
+      const password = textField(request.body, 'password')
+      return answer(reply, await identity.login(name, password, callerOf(request)))
+    })
+
+    app.route({
+      url: paths.refresh,
+      method,
+      bodyLimit,
+      config: guardedAs(app, 'refresh'),
+      handler: async (request, reply) => {
+        const token = refreshTokenField(request.body) ?? bearerOf(request.raw)
+        if (token === undefined) textField(request.body, 'refresh_token')
+        return answer(reply, await identity.refresh(token!))
+      }
+    })
+  }
+
+  app.route({
+    url: paths.logout,
+    method,
+    bodyLimit,
+    handler: async (request, reply) => {
+      const { propagated } = await identity.end(await sessionToEnd(request, reply))
+      return ended(reply, propagated)
+    }
+  })
+
+  const onRequest = signedIn(identity, auth)
+
+  async function sessionToEnd(request: FastifyRequest, reply: FastifyReply): Promise<string> {
+    const token = refreshTokenField(request.body)
+    const bearer = bearerOf(request.raw)
+    if (bearer !== undefined && !bearer.startsWith('tlr1.')) {
+      await onRequest(request, reply)
+      return principalOf(request).session!
+    }
+    const shown = token ?? bearer
+    if (shown === undefined) throw missing()
+    const session = identity.sessionOf(shown)
+    if (session === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
+    return session
+  }
+
+  app.post(paths.logoutAll, { bodyLimit, onRequest }, async (request, reply) => {
+    const { propagated } = await identity.endUser(principalOf(request).subject)
+    return ended(reply, propagated)
+  })
+}
+
+/** Doors for who is signed in. */
+function userDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity): void {
+  const { paths, fields } = auth
+  const onRequest = signedIn(identity, auth)
+
+  app.get(paths.me, { onRequest }, async (request, reply) =>
+    noStore(reply).send(spell(fields, meAnswer(principalOf(request))))
+  )
+
+  app.get(paths.sessions, { onRequest }, async (request, reply) => {
+    const { subject, session: current } = principalOf(request)
+    const sessions = await identity.list(subject)
+    return noStore(reply).send({
+      sessions: sessions.map((session) =>
+        spell(fields, { ...sessionAnswer(session), current: session.sid === current })
+      )
+    })
+  })
+
+  app.delete<{ Params: { sid: string } }>(`${paths.sessions}/:sid`, { onRequest }, async (request, reply) => {
+    const { sid } = await identity.sessionFor(principalOf(request).subject, request.params.sid)
+    const { propagated } = await identity.end(sid)
+    return ended(reply, propagated)
+  })
+}
+
+function keyDoor(app: FastifyInstance, identity: Identity): void {
+  app.get(jwksPath, async (request, reply) => {
+    const { body, etag } = identity.keys.jwks()
+    reply.header('cache-control', 'public, max-age=300').header('etag', etag)
+    if (request.headers['if-none-match'] === etag) return reply.code(304).send()
+    return reply.type('application/jwk-set+json').send(body)
+  })
+}
+
+/** The hook of doors for signed-in users only. */
+function signedIn(identity: Identity, { audience }: AuthOptions) {
+  const step = authenticateStep(identity, { mode: 'required', session: 'revocable', audience })
+  return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => step(request, reply)
+}
+
+const principalOf = (request: FastifyRequest): Verified => request.exchange.principal as Verified
+
+function callerOf({ exchange, headers }: FastifyRequest): Caller {
+  return { address: exchange.client, agent: (headers['user-agent'] ?? '').slice(0, maxAgentLength) }
+}
+
+const noStore = (reply: FastifyReply): FastifyReply => reply.header('cache-control', 'no-store')
+
+/** 204; or 202 while the other gateways could not be told yet. */
+const ended = (reply: FastifyReply, propagated: boolean): FastifyReply =>
+  propagated ? reply.code(204).send() : reply.code(202).send({ propagated })

@@ -1,0 +1,25 @@
+import { BadRequest } from '../../errors.ts'
+
+const maxTokenLength = 512
+
+/** A text field of a JSON or form body; refuses a body without it, and a form that has it twice. */
+export function textField(body: unknown, name: string, maxLength = 4096): string {
+  const value = optionalField(body, [name], maxLength)
+  if (value === undefined) throw BadRequest([`Send "${name}" as text.`], { reason: 'body_field' })
+  return value
+}
+
+/** The refresh token of a body, in either spelling; undefined without one. */
+export const refreshTokenField = (body: unknown): string | undefined =>
+  optionalField(body, ['refresh_token', 'refreshToken'], maxTokenLength)
+
+function optionalField(body: unknown, names: readonly string[], maxLength: number): string | undefined {
+  if (typeof body !== 'object' || body === null) return undefined
+  const found = names.filter((name) => Object.hasOwn(body, name))
+  if (found.length === 0) return undefined
+  const value = (body as Readonly<Record<string, unknown>>)[found[0]!]
+  if (found.length > 1 || typeof value !== 'string' || value.length > maxLength) {
+    throw BadRequest([`"${found[0]}" has to be given once, as text.`], { reason: 'body_field' })
+  }
+  return value
+}

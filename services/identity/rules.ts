@@ -1,0 +1,142 @@
+import { type Static, Type } from '@sinclair/typebox'
+
+const closed = { additionalProperties: false } as const
+const part = (description: string) => Type.String({ description, minLength: 1, maxLength: 1024 })
+
+/** The key `rules`: who may use what, on top of what a route asks. With the key there, what no rule grants is denied. */
+export const rulesSlice = Type.Array(
+  Type.Object(
+    {
+      id: Type.String({ description: 'Names the rule in logs.', pattern: '^[A-Za-z0-9._:-]{1,64}$' }),
+      scope: Type.String({
+        description:
+          'Whom the rule is about: "" everybody, "*" every user of this gateway\'s issuer, "+" every user of any issuer, else users with this scope.',
+        default: '',
+        pattern: '^[\\x21\\x23-\\x5B\\x5D-\\x7E]{0,128}$'
+      }),
+      resource: Type.Union(
+        [
+          Type.String({
+            description: 'type:name:endpoint, such as "service:orders:/orders/*"; "*" stands for any.',
+            pattern: '^[^:]+:[^:]+:.+$',
+            maxLength: 1200
+          }),
+          Type.Object(
+            {
+              type: part('Kind of the resource; "service" for what routes lead to, or "*".'),
+              name: part('Name of the service, or "*".'),
+              endpoint: part('Path; with "/*" at its end all below it as well; or "*".')
+            },
+            { ...closed, description: 'The same in three parts.' }
+          )
+        ],
+        { description: 'What the rule is about.' }
+      ),
+      access: Type.Union(
+        [
+          Type.Literal('granted', { description: 'Lets pass.' }),
+          Type.Literal('denied', { description: 'Refuses.' })
+        ],
+        { description: 'What the rule decides.', default: 'granted' }
+      ),
+      priority: Type.Integer({
+        description: 'Higher ones are asked first; between equals "denied" is.',
+        default: 0,
+        minimum: -1_000_000,
+        maximum: 1_000_000
+      })
+    },
+    closed
+  ),
+  {
+    description: 'Access rules. With this key, what no rule grants is denied wherever `auth` is not "none".',
+    maxItems: 10_000
+  }
+)
+
+export type Rule = Static<typeof rulesSlice>[number]
+
+export interface Resource {
+  readonly type: string
+  readonly name: string
+  readonly endpoint: string
+}
+
+export interface Account {
+  readonly scopes: readonly string[]
+  /** Whether this gateway's issuer vouches for the account; "*" and named scopes are about such accounts only. */
+  readonly isOwn: boolean
+}
+
+export interface Verdict {
+  readonly allowed: boolean
+  /** The rule that decided; undefined when none applied. */
+  readonly rule: string | undefined
+}
+
+interface Compiled {
+  readonly id: string
+  readonly scope: string
+  readonly isGranted: boolean
+  readonly resource: Resource
+  readonly priority: number
+}
+
+/** Decides about one endpoint of a resource, for one account or nobody. */
+export type Decide = (account: Account | undefined, endpoint: string) => Verdict
+
+/**
+ * Decides by rules: the first that applies, highest priority first, denied before granted; where none applies, no. What can be
+ * known of a resource before the request comes (its type and name) is looked at here, once.
+ */
+export function accessRules(rules: readonly Rule[], { type, name }: Pick<Resource, 'type' | 'name'>): Decide {
+  const relevant = rules
+    .map(compile)
+    .filter(({ resource }) => matches(resource.type, type) && matches(resource.name, name))
+    .sort((a, b) => b.priority - a.priority || Number(a.isGranted) - Number(b.isGranted))
+  return (account, endpoint) => {
+    const path = endpoint.toLowerCase()
+    for (const { id, scope, isGranted, resource } of relevant) {
+      if (matchesPath(resource.endpoint, path) && isAbout(scope, account)) {
+        return { allowed: isGranted, rule: id }
+      }
+    }
+    return { allowed: false, rule: undefined }
+  }
+}
+
+function compile({ id, scope, resource, access, priority }: Rule): Compiled {
+  const { type, name, endpoint } = typeof resource === 'string' ? parts(resource) : resource
+  return {
+    id,
+    scope,
+    isGranted: access === 'granted',
+    priority,
+    resource: { type: type.toLowerCase(), name: name.toLowerCase(), endpoint: endpoint.toLowerCase() }
+  }
+}
+
+/** `type:name:endpoint`, whose endpoint may hold further colons. */
+function parts(text: string): Resource {
+  const first = text.indexOf(':')
+  const second = text.indexOf(':', first + 1)
+  return { type: text.slice(0, first), name: text.slice(first + 1, second), endpoint: text.slice(second + 1) }
+}
+
+const matches = (wanted: string, actual: string): boolean => wanted === '*' || wanted === actual.toLowerCase()
+
+/** "/foo/*" is about /foo/bar, /foo/ and /foo, as it is in micro. */
+function matchesPath(wanted: string, actual: string): boolean {
+  if (wanted === '*' || wanted === actual) return true
+  if (!wanted.endsWith('/*')) return false
+  const folder = wanted.slice(0, -2)
+  return actual === folder || actual.startsWith(`${folder}/`)
+}
+
+function isAbout(scope: string, account: Account | undefined): boolean {
+  if (scope === '') return true
+  if (account === undefined) return false
+  if (scope === '+') return true
+  if (!account.isOwn) return false
+  return scope === '*' || account.scopes.includes(scope)
+}
