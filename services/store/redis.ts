@@ -1,5 +1,5 @@
 import { parseRedisUrl, type RedisAddress } from './redis/address.ts'
-import { createClient, type RedisClient } from './redis/client.ts'
+import { createClient, isTimeout, type RedisClient } from './redis/client.ts'
 import { readTimeout } from './redis/follow.ts'
 import { RedisStore } from './redis/store.ts'
 import { StoreOpenError } from './store.ts'
@@ -37,8 +37,9 @@ export async function openRedis(url: string, timeoutMs: number): Promise<RedisSt
 /** Tries until Redis is ready: a Redis started together with the gateway gets a moment to listen. */
 async function connect(client: RedisClient, address: RedisAddress): Promise<StoreOpenError | undefined> {
   let lastError: unknown
+  // The first error tells the most; those after it are about the broken connection.
   const remember = (error: unknown): void => {
-    lastError = error
+    lastError ??= error
   }
   client.on('error', remember)
   client.connect().catch(() => {})
@@ -50,11 +51,12 @@ async function connect(client: RedisClient, address: RedisAddress): Promise<Stor
       await new Promise((resolve) => setTimeout(resolve, tryAgainMs))
     }
   } catch (error) {
-    lastError = error
+    lastError ??= error
   } finally {
     client.off('error', remember)
   }
-  return refusal(address, reasonOf(lastError), lastError)
+  const isLoading = lastError === undefined && client.status === 'connect'
+  return refusal(address, isLoading ? 'it is still loading its data' : reasonOf(lastError), lastError)
 }
 
 async function checkVersion(client: RedisClient, address: RedisAddress): Promise<StoreOpenError | undefined> {
@@ -74,10 +76,10 @@ function refusal(address: RedisAddress, reason: string, cause?: unknown): StoreO
   )
 }
 
-const finalReplies = /^(WRONGPASS|NOAUTH|NOPERM|ERR )/
+const credentials = /^(WRONGPASS|NOAUTH|NOPERM)/
 
 /** Waiting does not help against a wrong password. */
-const isFinal = (error: unknown): boolean => error instanceof Error && finalReplies.test(error.message)
+const isFinal = (error: unknown): boolean => error instanceof Error && credentials.test(error.message)
 
 const reasons: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'the connection was refused',
@@ -88,11 +90,9 @@ const reasons: Readonly<Record<string, string>> = {
 }
 
 function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'it does not answer'
+  if (!(error instanceof Error) || isTimeout(error)) return 'it does not answer'
   const reason = 'code' in error ? reasons[String(error.code)] : undefined
   if (reason !== undefined) return reason
-  if (/^(WRONGPASS|NOAUTH|NOPERM)/.test(error.message)) return 'it does not take these credentials'
-  if (error.message.startsWith('LOADING')) return 'it is still loading its data'
-  if (error.name === 'ReplyError') return 'it refused the connection'
-  return 'it does not answer'
+  if (credentials.test(error.message)) return 'it does not take these credentials'
+  return error.name === 'ReplyError' ? 'it refused the connection' : 'it does not answer like Redis'
 }

@@ -34,7 +34,7 @@ export interface LogListener {
   onEvent(event: string): void
   /** Everything appended until `at` (milliseconds since the epoch) was delivered; called several times a second. */
   onFresh?(at: number): void
-  /** Events may have been lost (restart, failover, trimming): read a snapshot again. */
+  /** Events may have been lost (restart, failover, trimming): read a snapshot again. Events go on with what is appended from now. */
   onGap?(): void
 }
 

@@ -169,7 +169,8 @@ export function storeContract(open: (t: Tap) => Promise<Store>): void {
   })
 }
 
-export type Tap = { teardown(handler: () => unknown): void }
+/** What shared steps use of a test. */
+export type Tap = Pick<typeof t, 'teardown' | 'ok' | 'equal' | 'pass' | 'fail'>
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 

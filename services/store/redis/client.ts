@@ -17,6 +17,10 @@ export function createClient(address: RedisAddress, timeoutMs: number): RedisCli
   return client
 }
 
+/** The client gave up waiting. It has no code for that, only these words. */
+export const isTimeout = (error: unknown): boolean =>
+  error instanceof Error && (error.message === 'Command timed out' || error.message === 'connect ETIMEDOUT')
+
 type Options = ReturnType<typeof optionsFor>
 
 function optionsFor(address: RedisAddress, timeoutMs: number) {

@@ -29,11 +29,22 @@ export async function followStream(
   return stream
 }
 
+interface End {
+  readonly last: string
+  /** The oldest event left. */
+  readonly first: string | undefined
+  /** How many were ever appended. */
+  readonly added: number | undefined
+  readonly length: number
+}
+
 class StreamFollower implements LogFollower {
   readonly #client: RedisClient
   readonly #log: string
   readonly #listener: LogListener
   #last: string | undefined
+  /** How many events the log ever had up to `#last`; undefined where Redis does not count them. */
+  #count: number | undefined
   #server: string | undefined
   #verifiedAt = 0
   #isClosed = false
@@ -102,6 +113,7 @@ class StreamFollower implements LogFollower {
     const events = answer?.[0]?.[1] ?? []
     for (const [id, fields] of events) {
       this.#last = id
+      if (this.#count !== undefined) this.#count += 1
       this.#listener.onEvent(fields[1] ?? '')
     }
     // A full answer may have left some behind.
@@ -112,17 +124,24 @@ class StreamFollower implements LogFollower {
   async #verify(): Promise<void> {
     const startedAt = performance.now()
     const [server, end] = [await this.#identity(), await this.#end()]
-    const last = this.#last
-    if (last === undefined) {
+    const isFirst = this.#last === undefined
+    const isGap = isFirst ? this.#isLate : server !== this.#server || this.#hasLost(end)
+    if (isFirst || isGap) {
+      // Behind a gap it goes on from here: all that came before is in the snapshot its listener reads now.
       this.#last = end.last
-      if (this.#isLate) this.#listener.onGap?.()
-    } else if (server !== this.#server || isBefore(end.last, last) || isBefore(last, end.lastDeleted)) {
-      // The log may now be behind what was read (a failover lost its tail): go on from its end, the snapshot has the rest.
-      if (isBefore(end.last, last)) this.#last = end.last
-      this.#listener.onGap?.()
+      this.#count = end.added
     }
     this.#server = server
     this.#verifiedAt = startedAt
+    if (isGap) this.#listener.onGap?.()
+  }
+
+  #hasLost({ last, first, added, length }: End): boolean {
+    // The log itself went back: it was removed, or a failover lost its tail.
+    if (isBefore(last, this.#last!)) return true
+    if (added !== undefined && this.#count !== undefined) return added - length > this.#count
+    // Redis before 7 keeps no count; there the oldest event left has to be one that was read.
+    return last !== this.#last && (first === undefined || isBefore(this.#last!, first))
   }
 
   /** Changes with a restart or a failover. In a cluster any node may answer, so there the log itself has to tell. */
@@ -131,20 +150,19 @@ class StreamFollower implements LogFollower {
     return /^run_id:(\w+)/m.exec(await this.#client.info('server'))?.[1]
   }
 
-  async #end(): Promise<{ last: string; lastDeleted: string }> {
+  async #end(): Promise<End> {
     try {
       const answer = (await this.#client.xinfo('STREAM', this.#log)) as unknown[]
       const about = (name: string): unknown => answer[answer.indexOf(name) + 1]
-      const last = String(about('last-generated-id'))
-      if (answer.includes('max-deleted-entry-id'))
-        return { last, lastDeleted: String(about('max-deleted-entry-id')) }
-      // Before Redis 7: only the first entry left tells what may have been trimmed.
-      const first = about('first-entry') as [string] | null
-      return { last, lastDeleted: before(first?.[0] ?? last) }
+      return {
+        last: String(about('last-generated-id')),
+        first: (about('first-entry') as [string] | null)?.[0],
+        added: answer.includes('entries-added') ? Number(about('entries-added')) : undefined,
+        length: Number(about('length'))
+      }
     } catch (error) {
-      if (error instanceof Error && error.message.includes('no such key'))
-        return { last: '0-0', lastDeleted: '0-0' }
-      throw error
+      if (!(error instanceof Error && error.message.includes('no such key'))) throw error
+      return { last: '0-0', first: undefined, added: 0, length: 0 }
     }
   }
 
@@ -164,10 +182,4 @@ function isBefore(a: string, b: string): boolean {
   const [aTime = '0', aCount = '0'] = a.split('-')
   const [bTime = '0', bCount = '0'] = b.split('-')
   return aTime === bTime ? Number(aCount) < Number(bCount) : Number(aTime) < Number(bTime)
-}
-
-/** An id just before this one. */
-function before(id: string): string {
-  const [time = '0', count = '0'] = id.split('-')
-  return Number(count) > 0 ? `${time}-${Number(count) - 1}` : `${Math.max(0, Number(time) - 1)}-0`
 }

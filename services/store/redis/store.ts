@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { StoreUnavailable } from '../../../errors.ts'
 import type { LogFollower, LogListener, Operation, Store } from '../store.ts'
 import { Breaker } from './breaker.ts'
-import type { RedisClient } from './client.ts'
+import { isTimeout, type RedisClient } from './client.ts'
 import { type FollowOptions, followStream } from './follow.ts'
 
 /** The store on Redis; `client` is shared with @fastify/redis and belongs to the store. */
@@ -122,5 +122,5 @@ function unavailable(cause: unknown): Error {
 /** `store_loading`, `store_readonly` ... for what the server answered, otherwise whether it was silent or away. */
 function reasonOf(cause: unknown): string {
   if (isReply(cause)) return `store_${/^[A-Z]{2,20}/.exec(cause.message)?.[0].toLowerCase() ?? 'refused'}`
-  return cause instanceof Error && cause.message === 'Command timed out' ? 'store_timeout' : 'store_down'
+  return isTimeout(cause) ? 'store_timeout' : 'store_down'
 }
