@@ -36,8 +36,7 @@ export async function makeSandbox(
     replace[address] = `127.0.0.1:${ports[index]}`
     replace[`node ${address.split(':')[1]}`] = `node ${ports[index]}`
   }
-  for (const [said, meant] of Object.entries(replace))
-    text = text.replaceAll(`"${said}`, `"${meant}`).replaceAll(`//${said}`, `//${meant}`)
+  for (const address of addresses) text = text.replaceAll(address, replace[address]!)
   writeFileSync(config, text)
   return { directory, replace, at: (address) => replace[address] ?? address }
 }
