@@ -15,8 +15,7 @@ RUN ["npm", "ci", "--omit=dev", "--ignore-scripts"]
 
 FROM gcr.io/distroless/nodejs24-debian12:nonroot
 WORKDIR /app
-ENV NODE_ENV=production \
-    TOLL_STATE=/var/lib/toll
+ENV NODE_ENV=production
 # The program belongs to root: the gateway cannot change what it runs.
 COPY --from=dependencies --chown=root:root /app/node_modules ./node_modules
 COPY --from=build --chown=root:root /app/build ./build

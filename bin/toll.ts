@@ -1,6 +1,10 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { demoCommand } from './commands/demo.ts'
+import { devCommand } from './commands/dev.ts'
+import { logsCommand } from './commands/logs.ts'
+import { psCommand } from './commands/ps.ts'
 import { reloadCommand } from './commands/reload.ts'
 import { startCommand } from './commands/start.ts'
 
@@ -18,7 +22,7 @@ const program = new Command('toll')
   .showSuggestionAfterError()
 
 // In the order of `toll --help`.
-for (const add of [startCommand, reloadCommand]) add(program)
+for (const add of [startCommand, devCommand, demoCommand, reloadCommand, psCommand, logsCommand]) add(program)
 
 await program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`toll: ${error instanceof Error ? error.message : String(error)}\n`)
