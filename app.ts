@@ -13,6 +13,9 @@ import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-
 import { adminSlice, adminToken, guardAdmin } from './routes/admin/admin.ts'
 import { registerConfig } from './routes/admin/config.ts'
 import type { Control } from './routes/admin/control.ts'
+import { adminVerifier, registerSessions } from './routes/admin/sessions.ts'
+import { registerAuth } from './routes/auth/auth.ts'
+import { doorCollisions, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
 import { compileTable } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
@@ -35,7 +38,7 @@ export const slices = [
 ] as const satisfies readonly Slice[]
 
 /** What schemas cannot say, for `toll check` and every load. */
-export const checks = [...generic]
+export const checks = [...generic, doorCollisions]
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
@@ -103,11 +106,10 @@ async function buildApp(
   opened: FastifyInstance[]
 ): Promise<FastifyInstance> {
   const table = compileTable(config.routes)
-  const doors = new Set<string>()
   const app = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
-    open: (raw) => openExchange(raw, table, (resource) => doors.has(resource)),
+    open: (raw) => openExchange(raw, table, doorsOf(config.auth)),
     pathOf: ({ route, refusal, resource }) =>
       route === undefined && refusal === undefined ? resource : proxyPath
   })
@@ -121,6 +123,7 @@ async function buildApp(
     services
   )
   openDoors(app, steps)
+  await registerAuth(app, config.auth, services)
   await app.ready()
   return app
 }
@@ -148,11 +151,14 @@ async function buildAdmin(
   })
   await doorLimit.setup(admin, config.doors, services)
   admin.addHook('onRequest', (request, _reply, done) => done(request.exchange.refusal as Error | undefined))
-  guardAdmin(admin, adminToken(config.admin, directory), () => {
-    throw new Error('no identity yet')
-  })
+  guardAdmin(
+    admin,
+    adminToken(config.admin, directory),
+    await adminVerifier(config.auth, services, (sentence) => process.log.warn(sentence))
+  )
   registerHealth(admin, process.control, services)
   registerConfig(admin, process.control)
+  await registerSessions(admin, config.auth, services)
   await admin.ready()
   return admin
 }

@@ -12,7 +12,6 @@ export const authorize = definePlugin({
   slice: Type.Optional(rulesSlice),
 
   setup(_app, rules: readonly Rule[] | undefined) {
-    if (rules !== undefined) refuseTwins(rules)
     return (route) => {
       // `auth` is a key of the route that `authenticate` declares; its scopes are asked here.
       const { mode, scopes } = accessOf((route as RouteInfo & { readonly auth?: RouteAuth }).auth, '')
@@ -41,7 +40,7 @@ function requireScopes(principal: Principal | undefined, scopes: readonly string
 function requireRule({ exchange }: FastifyRequest, decide: Decide): void {
   const { principal } = exchange
   const account: Account | undefined = principal && { scopes: principal.scopes, isOwn: true }
-  const { allowed, rule } = decide(account, exchange.path)
+  const { allowed, rule } = decide(account, exchange.resource)
   if (allowed) return
   if (principal === undefined) throw unauthenticated()
   throw Forbidden(['The access rules do not let you use this.'], {
@@ -54,11 +53,3 @@ const unauthenticated = (): Problem =>
     reason: 'missing',
     headers: challenge()
   })
-
-function refuseTwins(rules: readonly Rule[]): void {
-  const ids = new Set<string>()
-  for (const { id } of rules) {
-    if (ids.has(id)) throw new Error(`Two rules have the id "${id}".`)
-    ids.add(id)
-  }
-}

@@ -1,4 +1,6 @@
 import { accessLog } from './access-log.ts'
+import { authenticate } from './authenticate/authenticate.ts'
+import { authorize } from './authorize.ts'
 import { cors } from './cors.ts'
 import { doorLimit } from './door-limit.ts'
 import { guard } from './guard.ts'
@@ -19,6 +21,8 @@ export const plugins = [
   cors,
   doorLimit,
   limitEarly,
+  authenticate,
+  authorize,
   limitBySubject,
   limitByService
 ] as const

@@ -24,6 +24,13 @@ export function authenticateStep(
   }
 }
 
+/** The same for a token that came another way, such as to the admin listener; rejects with a problem. */
+export async function verifyToken(identity: Identity, token: string, audience: string): Promise<Verified> {
+  const verdict = await identity.check(token, { session: 'revocable', audience })
+  if (typeof verdict === 'string') throw refused(verdict)
+  return verdict
+}
+
 /** What a request without a token is told where one is needed (RFC 6750 3.1: no error code). */
 export const missing = (): Problem =>
   Unauthenticated(['This is for signed-in users; send "Authorization: Bearer <access token>".'], {

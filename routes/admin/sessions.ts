@@ -1,9 +1,12 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
-import { BadRequest, NotFound } from '../../errors.ts'
+import { BadRequest, NotFound, Unauthenticated } from '../../errors.ts'
+import { verifyToken } from '../../plugins/authenticate/step.ts'
+import { challenge } from '../../services/identity/challenge.ts'
 import { openIdentity } from '../../services/identity/open.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Services } from '../../services/services.ts'
 import { sessionAnswer } from '../auth/answers.ts'
+import type { VerifyAdmin } from './admin.ts'
 
 const maxPage = 1000
 
@@ -34,6 +37,24 @@ export async function registerSessions(
     const { ended: count, propagated } = await identity.endUser(params.uid)
     return reply.code(propagated ? 200 : 202).send({ ended: count, propagated })
   })
+}
+
+/** Lets users whose token has the scope `admin` use the admin listener; without `auth` there are no users. */
+export async function adminVerifier(
+  auth: AuthOptions | undefined,
+  services: Services,
+  warn: (sentence: string) => void
+): Promise<VerifyAdmin> {
+  if (auth === undefined) {
+    return () => {
+      throw Unauthenticated(['The admin token is wrong.'], {
+        reason: 'signature',
+        headers: challenge('invalid_token')
+      })
+    }
+  }
+  const identity = await openIdentity(auth, services, warn)
+  return (token) => verifyToken(identity, token, auth.audience)
 }
 
 interface Page {

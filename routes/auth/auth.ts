@@ -12,15 +12,10 @@ import type { Verified } from '../../services/identity/verifier.ts'
 import type { Services } from '../../services/services.ts'
 import { meAnswer, sessionAnswer, spell, tokenAnswer } from './answers.ts'
 import { refreshTokenField, textField } from './body.ts'
+import { jwksPath } from './doors.ts'
 
-const jwksPath = '/.well-known/jwks.json'
 const bodyLimit = 8192
 const maxAgentLength = 160
-
-/** The paths the gateway answers itself; no route of the config may take them. */
-export function doorPaths(auth: AuthOptions | undefined): readonly string[] {
-  return auth === undefined ? [] : [...Object.values(auth.paths), jwksPath]
-}
 
 /** The doors for users: sign in, refresh, sign out, see who and where one is signed in, and the public keys. */
 export async function registerAuth(

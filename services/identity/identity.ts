@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { InvalidCredentials, InvalidGrant, NotFound, SessionLimit, UsersUnavailable } from '../../errors.ts'
 import { Activity } from './activity.ts'
+import { challenge } from './challenge.ts'
 import type { AccessClaims } from './claims.ts'
 import type { Reason } from './compact.ts'
 import type { KeyRing } from './key-ring.ts'
@@ -90,7 +91,7 @@ export class Identity {
   async login(name: string, password: string, caller: Caller): Promise<Grant> {
     const { users, sessions, revocations } = this.#parts
     const user = await users?.verifyCredentials(name, password)
-    if (user === undefined) throw InvalidCredentials([], { reason: 'credentials' })
+    if (user === undefined) throw InvalidCredentials([], { reason: 'credentials', headers: challenge() })
     const userHash = this.keys.hashUser(user.uid)
     const created = await sessions.create({
       uid: user.uid,

@@ -1,0 +1,41 @@
+/** An answer of the gateway, its body parsed where it is JSON. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly text: string
+  readonly body: Readonly<Record<string, unknown>>
+}
+
+export interface Ask {
+  readonly token?: string
+  readonly json?: unknown
+  readonly form?: string
+  readonly headers?: Readonly<Record<string, string>>
+}
+
+/** Sends one request; fails after five seconds, so that nothing hangs a test. */
+export async function ask(
+  method: string,
+  url: string,
+  { token, json, form, headers = {} }: Ask = {}
+): Promise<Answer> {
+  const sent: Record<string, string> = { ...headers }
+  if (token !== undefined) sent.authorization = `Bearer ${token}`
+  if (json !== undefined) sent['content-type'] = 'application/json'
+  if (form !== undefined) sent['content-type'] = 'application/x-www-form-urlencoded'
+  const response = await fetch(url, {
+    method,
+    headers: sent,
+    body: form ?? (json === undefined ? null : JSON.stringify(json)),
+    redirect: 'manual',
+    signal: AbortSignal.timeout(5000)
+  })
+  const text = await response.text()
+  const isJSON = /json/.test(response.headers.get('content-type') ?? '')
+  return {
+    status: response.status,
+    headers: response.headers,
+    text,
+    body: isJSON && text !== '' ? (JSON.parse(text) as Record<string, unknown>) : {}
+  }
+}
