@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Test } from 'tap'
+
+const toll = fileURLToPath(new URL('../../bin/toll.js', import.meta.url))
+
+/** A `toll` command that runs in a directory of its own. */
+export interface Running {
+  readonly child: ChildProcess
+  readonly directory: string
+  /** Everything written to standard output and standard error so far. */
+  readonly output: { out: string; err: string }
+  /** Exit code once it ended. */
+  readonly ended: Promise<number | null>
+  /** Resolves with the match as soon as the standard output has it; rejects when the process ends first. */
+  seen(pattern: RegExp): Promise<RegExpExecArray>
+}
+
+/** Runs `toll` as a user would, in a fresh directory with these files; it is ended with the test. */
+export function runToll(t: Test, args: readonly string[], files: Record<string, string> = {}, env = {}): Running {
+  const directory = mkdtempSync(join(tmpdir(), 'toll-run-'))
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
+  return runTollIn(t, directory, args, env)
+}
+
+/** The same in a directory that is there already and belongs to the test from now on. */
+export function runTollIn(t: Test, directory: string, args: readonly string[], env = {}): Running {
+  const child = spawn(process.execPath, [toll, ...args], { cwd: directory, env: { ...process.env, ...env } })
+  const output = { out: '', err: '' }
+  const ended = once(child, 'close').then(([code]) => code as number | null)
+  child.stdout.on('data', (chunk) => {
+    output.out += chunk
+  })
+  child.stderr.on('data', (chunk) => {
+    output.err += chunk
+  })
+  t.teardown(async () => {
+    child.kill('SIGKILL')
+    await ended
+    rmSync(directory, { recursive: true, force: true })
+  })
+  const seen = (pattern: RegExp) =>
+    new Promise<RegExpExecArray>((resolve, reject) => {
+      const look = () => {
+        const match = pattern.exec(output.out)
+        if (match !== null) resolve(match)
+        return match !== null
+      }
+      if (look()) return
+      child.stdout.on('data', look)
+      void ended.then(() => look() || reject(new Error(`ended without ${pattern}:\n${output.out}${output.err}`)))
+    })
+  return { child, directory, output, ended, seen }
+}
+
+/** Waits for the line that says where a gateway serves. */
+export async function serving(running: Running): Promise<{ origin: string; admin: string }> {
+  const [line] = await running.seen(/^\{.*"msg":"serving"\}$/m)
+  const { public: origin, admin } = JSON.parse(line) as { public: string; admin: string }
+  return { origin, admin }
+}
