@@ -63,7 +63,7 @@ function withFragments(routes: TSchema, slices: readonly Slice[]): TSchema {
  * The same schema, taking no keys but those it names. A slice that forgets to say so would let a misspelt key pass in silence, and
  * with it perhaps what the key was to forbid. Parts of an intersection stay open: each sees the keys of the others.
  */
-function closed<Schema extends TSchema>(schema: Schema, isPart = false): Schema {
+export function closed<Schema extends TSchema>(schema: Schema, isPart = false): Schema {
   const { properties, patternProperties, items, anyOf, allOf, additionalProperties } = schema
   const isOpen =
     !isPart && (properties ?? patternProperties) !== undefined && additionalProperties === undefined

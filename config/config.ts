@@ -1,8 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
-import type { TSchema } from '@sinclair/typebox'
-import { type ConfigOf, type Slice, schemaOf } from './compose.ts'
+import { type ConfigOf, closed, type Slice, schemaOf } from './compose.ts'
 import { Findings } from './findings.ts'
 import { type Interpolation, interpolate } from './interpolate.ts'
 import { type Check, ConfigError, type Mistake, type Report } from './mistake.ts'
@@ -112,7 +111,7 @@ async function readText(path: string): Promise<string> {
 function shapeOf(slices: readonly Slice[], extensions: readonly Extension[]): Shape {
   const fragments = extensions.map(({ key, route }) => ({ key, ...(route && { route }) }))
   const places = extensions.flatMap(({ at, slice }) =>
-    slice === undefined ? [] : [{ at, schema: slice as TSchema }]
+    slice === undefined ? [] : [{ at, schema: closed(slice) }]
   )
   return new Shape(schemaOf([...slices, ...fragments]), places)
 }

@@ -45,6 +45,8 @@ function flawsOf(text: string, errors: readonly ParseError[]): Flaw[] {
         text.trim() === '' ? 'the file is empty' : (sentences[name] ?? 'the JSON cannot be read here'),
       harmless: name === 'CommaExpected'
     })
+    // What follows an open string or comment was read as part of it, or the other way round.
+    if (name.startsWith('UnexpectedEnd')) break
   }
   return flaws
 }

@@ -9,8 +9,8 @@ export function nearest(name: string, known: Iterable<string>): string | undefin
     const other = plain(candidate)
     // "rateLimit" for "limit": one name in the other is nearer than the letters say.
     const isPart =
-      Math.min(wanted.length, other.length) >= 4 && (other.includes(wanted) || wanted.includes(other))
-    const away = Math.min(slips(wanted, other), isPart ? 1.5 : Number.POSITIVE_INFINITY)
+      Math.min(wanted.length, other.length) >= 3 && (other.includes(wanted) || wanted.includes(other))
+    const away = Math.min(slips(wanted, other), isPart ? 1.4 : Number.POSITIVE_INFINITY)
     if (away < least) {
       best = candidate
       least = away

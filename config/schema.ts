@@ -24,6 +24,12 @@ export const kindOf = (schema: TSchema): string => String((schema as { [Kind]?: 
 export const branchesOf = (schema: AnySchema): readonly AnySchema[] =>
   schema.anyOf === undefined ? [schema] : schema.anyOf.flatMap(branchesOf)
 
+/** The key whose fixed value tells the branches of a union of objects apart, such as `driver`. */
+export const tagOf = (branches: readonly AnySchema[]): string | undefined =>
+  Object.keys(branches[0]?.properties ?? {}).find((key) =>
+    branches.every(({ properties }) => properties?.[key]?.const !== undefined)
+  )
+
 /** What can stand under one key of what a schema describes. */
 export function under(schema: AnySchema, key: string): readonly AnySchema[] {
   if (schema.anyOf ?? schema.allOf)

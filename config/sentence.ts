@@ -17,9 +17,13 @@ export const withoutPassword = (
   mask: (password: string) => string = () => '[secret]'
 ): string =>
   text.replace(
-    /([a-z][a-z0-9+.-]*:\/\/[^\s/:]*:)([^\s/]+)@/gi,
+    urlPassword,
     (_, before: string, password: string) => `${before}${isReference(password) ? password : mask(password)}@`
   )
+
+/** From the colon to the last @ of a URL, for passwords hold anything; a port before a path is none, nor is the next URL of a list. */
+const urlPassword =
+  /([a-z][a-z0-9+.-]*:\/\/[^\s/:@"',]*:)(?!\d+(?:[/?#,"'\s]|$))((?:(?!,[a-z][a-z0-9+.-]*:\/\/)[^\s"'])+)@/gi
 
 /** A reference without a default says where a secret is, not what it is. */
 export const isReference = (text: string): boolean =>

@@ -1,6 +1,6 @@
 import type { TSchema } from '@sinclair/typebox'
 import { keysOf } from './pointer.ts'
-import { type AnySchema, coerce, isSecret, schemasAt, withDefaults } from './schema.ts'
+import { type AnySchema, coerce, isSecret, kindOf, schemasAt, withDefaults } from './schema.ts'
 import { type Finding, type ValidateOptions, validate } from './validate.ts'
 
 /** A schema and the place of the config that it describes. */
@@ -22,7 +22,8 @@ export class Shape {
     const { at, schema } = this.#partOf(pointer)
     const inner = pointer.slice(at.length)
     if (isSecret(schema, inner)) return true
-    return schemasAt(schema, inner).length > 0 ? false : undefined
+    const isDescribed = schemasAt(schema, inner).some((one) => !['Unknown', 'Any'].includes(kindOf(one)))
+    return isDescribed ? false : undefined
   }
 
   coerce(pointer: string, text: string): string | number | boolean {

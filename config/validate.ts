@@ -3,7 +3,7 @@ import { Value, ValuePointer } from '@sinclair/typebox/value'
 import { demand, repair } from './demand.ts'
 import { isOneSlip, nearest } from './nearest.ts'
 import { keysOf, nameOf, pointerOf } from './pointer.ts'
-import { type AnySchema, branchesOf, kindOf, schemasAt } from './schema.ts'
+import { type AnySchema, branchesOf, kindOf, schemasAt, tagOf, withDefaults } from './schema.ts'
 import { describe, expected, orList, quoted } from './sentence.ts'
 import type { Aim } from './source.ts'
 
@@ -129,7 +129,7 @@ class Validation {
     const others = fitting.filter((branch) => branch.const === undefined)
     if (others.length > 1 && isObject(value)) this.#variants(pointer, others, value)
     else if (others.length === 1 && (typeof value !== 'string' || literals.length === 0)) {
-      this.run(others[0]!, value, pointer)
+      this.#branch(others[0]!, value, pointer)
     } else {
       const suggestion = typeof value === 'string' ? nearest(value, literals) : undefined
       this.#wrong(pointer, `must be ${expected(schema)}`, value, suggestion)
@@ -143,7 +143,7 @@ class Validation {
     if (tag !== undefined && given !== undefined) {
       const allowed = branches.map(({ properties }) => properties?.[tag]?.const)
       const meant = branches[allowed.indexOf(given)]
-      if (meant !== undefined) this.run(meant, value, pointer)
+      if (meant !== undefined) this.#branch(meant, value, pointer)
       else {
         const names = allowed.map(String)
         const wanted = `must be ${orList(quoted(names))}`
@@ -151,8 +151,13 @@ class Validation {
       }
       return
     }
-    const counts = branches.map((branch) => [...Value.Errors(branch, value)].length)
-    this.run(branches[counts.indexOf(Math.min(...counts))]!, value, pointer)
+    const counts = branches.map((branch) => [...Value.Errors(branch, withDefaults(branch, value))].length)
+    this.#branch(branches[counts.indexOf(Math.min(...counts))]!, value, pointer)
+  }
+
+  /** A union that nothing fits has no defaults yet: without them all that was left out would seem to be missing. */
+  #branch(branch: AnySchema, value: unknown, pointer: string): void {
+    this.run(branch, withDefaults(branch, value), pointer)
   }
 
   /** The first mistake at a place is the plainest; what follows from it is left out. */
@@ -164,12 +169,6 @@ class Validation {
 function split(pointer: string): { parent: string; key: string } {
   return { parent: pointer.slice(0, pointer.lastIndexOf('/')), key: keysOf(pointer).at(-1) ?? '' }
 }
-
-/** A key with a fixed value in every branch. */
-const tagOf = (branches: readonly AnySchema[]): string | undefined =>
-  Object.keys(branches[0]?.properties ?? {}).find((key) =>
-    branches.every(({ properties }) => properties?.[key]?.const !== undefined)
-  )
 
 /** Where inside an object a key would be right: "timeouts.connect". */
 function innerHome({ properties = {} }: AnySchema, key: string): string | undefined {

@@ -9,7 +9,7 @@ export function parseYaml(text: string): Parsed {
     stringKeys: true,
     uniqueKeys: false,
     prettyErrors: false,
-    logLevel: 'silent'
+    logLevel: 'error'
   })
   const flaws: Flaw[] = [...document.errors, ...document.warnings].map(({ code, pos: [start, end] }) => ({
     start,
@@ -60,7 +60,11 @@ class Conversion {
     if (aliased) this.#aliased += 1
     if (this.#aliased > maxAliased) return this.#refuse(around, 'aliases make the config too large')
     if (isAlias(node)) {
-      return this.node(node.resolve(this.#document), spanOf(node) ?? around, depth + 1, true)
+      const target = node.resolve(this.#document)
+      const span = spanOf(node) ?? around
+      return target === undefined
+        ? this.#refuse(span, 'this alias names no anchor')
+        : this.node(target, span, depth + 1, true)
     }
     const span = spanOf(node) ?? around
     if (isMap(node)) {
