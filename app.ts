@@ -13,6 +13,7 @@ import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-
 import { adminSlice, adminToken, guardAdmin } from './routes/admin/admin.ts'
 import { registerConfig } from './routes/admin/config.ts'
 import type { Control } from './routes/admin/control.ts'
+import { registerRuntime } from './routes/admin/runtime.ts'
 import { adminVerifier, registerSessions } from './routes/admin/sessions.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorsOf } from './routes/auth/doors.ts'
@@ -21,6 +22,8 @@ import { compileTable } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { InFlight } from './services/in-flight.ts'
+import type { Runtime } from './services/runtime/runtime.ts'
+import { runtimeSlice } from './services/runtime/slice.ts'
 import type { ServiceRegistry, Services } from './services/services.ts'
 import { openStore } from './services/store/open.ts'
 import { storeSlice } from './services/store/slice.ts'
@@ -34,6 +37,7 @@ export const slices = [
   adminSlice,
   { key: 'store', slice: storeSlice },
   routesSlice,
+  { key: 'runtime', slice: runtimeSlice },
   ...plugins
 ] as const satisfies readonly Slice[]
 
@@ -62,6 +66,7 @@ export interface Process {
   readonly lines: LineWriter
   readonly format: LogFormat
   readonly control: Control
+  readonly runtime: Runtime
 }
 
 /** One config at work: its apps, its hold on the services, and what is under way in it. Never changed, only replaced. */
@@ -110,8 +115,8 @@ async function buildApp(
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
     open: (raw) => openExchange(raw, table, doorsOf(config.auth)),
-    pathOf: ({ route, refusal, resource }) =>
-      route === undefined && refusal === undefined ? resource : proxyPath
+    pathOf: ({ route, refusal, resource, query }) =>
+      route === undefined && refusal === undefined ? resource + query : proxyPath
   })
   opened.push(app)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
@@ -159,6 +164,7 @@ async function buildAdmin(
   registerHealth(admin, process.control, services)
   registerConfig(admin, process.control)
   await registerSessions(admin, config.auth, services)
+  registerRuntime(admin, process.runtime)
   await admin.ready()
   return admin
 }

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Duplex } from 'node:stream'
+import type { Duplex, Writable } from 'node:stream'
 import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig } from './app.ts'
 import { renderMistakes } from './config/frame.ts'
 import { ConfigError } from './config/mistake.ts'
@@ -9,6 +9,7 @@ import { toBytes, toMilliseconds } from './config/units.ts'
 import { type ConfigWatch, watchConfig } from './config/watch.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
 
+import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
 import type { LineWriter } from './services/telemetry/line-writer.ts'
 import type { Log, LogFormat } from './services/telemetry/log.ts'
@@ -19,6 +20,8 @@ export interface GatewayOptions {
   readonly log: Log
   readonly lines: LineWriter
   readonly format: LogFormat
+  /** Where the output of local processes goes. */
+  readonly output: Writable
   /** Starts the local processes of `services.X.run` (toll dev, toll demo). */
   readonly runtime?: boolean
   /** Follows the config file; off where a test reloads by hand. */
@@ -37,6 +40,7 @@ export class Gateway implements Control {
   /** Keeps what must live as long as the process, whatever the config says. */
   readonly #lease: Lease = this.#registry.lease()
   readonly #retiring = new Set<Promise<void>>()
+  readonly #runtime: Runtime
   #servers: { public: Server; admin: Server } | undefined
   #current: Generation | undefined
   #watcher: ConfigWatch | undefined
@@ -46,6 +50,11 @@ export class Gateway implements Control {
 
   private constructor(options: GatewayOptions) {
     this.#options = options
+    this.#runtime = this.#lease.shared(
+      'runtime',
+      () => createRuntime({ output: options.output }),
+      (runtime) => runtime.close()
+    )
   }
 
   /** Reads the config, builds the first app, listens. Rejects with ConfigError (nothing was opened) or the listener's error. */
@@ -72,6 +81,17 @@ export class Gateway implements Control {
     this.#current = await this.#build(loaded)
     this.#note({ outcome: 'applied', revision: loaded.revision, at: new Date().toISOString() })
     await this.#listen(loaded.value)
+    this.#run(loaded)
+  }
+
+  /** Starts, restarts and stops local processes as the config that serves now has them; nobody waits for them. */
+  #run({ value, directory }: GatewayConfig): void {
+    if (this.#options.runtime !== true && !value.runtime.enabled) return
+    void this.#runtime.apply({
+      services: (value as unknown as { services: Record<string, never> }).services ?? {},
+      options: value.runtime,
+      directory
+    })
   }
 
   /** Where it listens really, ports resolved. */
@@ -110,6 +130,7 @@ export class Gateway implements Control {
       this.#applyTimeouts(loaded.value)
       this.#current = next
       this.#retire(current)
+      this.#run(loaded)
       log.info({ reason, revision: loaded.revision }, 'config reloaded')
       return this.#note({ outcome: 'applied', revision: loaded.revision, at })
     } catch (error) {
@@ -134,7 +155,8 @@ export class Gateway implements Control {
       log,
       lines,
       format,
-      control: this
+      control: this,
+      runtime: this.#runtime
     })
   }
 

@@ -24,7 +24,14 @@ export async function runGateway({ path, runtime, format, onServing }: RunOption
     const chosen = format ?? formatOf(value.log.format)
     const log = createLog(lines, chosen, value.log.level)
     for (const warning of warnings) log.warn(warning.sentence)
-    gateway = await Gateway.start({ path, log, lines, format: chosen, runtime: runtime ?? false })
+    gateway = await Gateway.start({
+      path,
+      log,
+      lines,
+      format: chosen,
+      output: process.stdout,
+      runtime: runtime ?? false
+    })
     const { public: open, admin } = gateway.addresses
     onServing?.(gateway)
     log.info({ public: open, admin, revision: gateway.config.revision, pid: process.pid }, 'serving')

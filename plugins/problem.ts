@@ -35,6 +35,8 @@ export const problem = definePlugin({
     app.setErrorHandler((error, request, reply) => {
       const problem = toProblem(error)
       note(request, problem)
+      // RFC 9110 15.5.2: a 401 always says how one signs in; what the refusal says itself comes after and wins.
+      if (problem.statusCode === 401) reply.header('www-authenticate', 'Bearer realm="tollkeeper"')
       for (const name in problem.headers) reply.header(name, problem.headers[name])
       const { status, body } = renderProblem(problem, {
         base,

@@ -23,7 +23,10 @@ t.test('a missing Redis is one sentence and exit code 1, within two seconds', as
   await once(free, 'listening')
   const { port } = free.address() as AddressInfo
   free.close()
-  const config = JSON.stringify({ listen, store: { driver: 'redis', url: `redis://:secret@127.0.0.1:${port}` } })
+  const config = JSON.stringify({
+    listen,
+    store: { driver: 'redis', url: `redis://:secret@127.0.0.1:${port}` }
+  })
   const started = performance.now()
   const { ended, output } = runToll(t, ['start'], { 'gateway.config.json': config })
   t.equal(await ended, 1)
@@ -37,7 +40,10 @@ t.test('a missing Redis is one sentence and exit code 1, within two seconds', as
 t.test('no config is one sentence with the way out', async (t) => {
   const { ended, output } = runToll(t, ['start'])
   t.equal(await ended, 1)
-  t.equal(output.err, 'toll: there is no gateway.config.json here; name one with --config, or try "toll demo".\n')
+  t.equal(
+    output.err,
+    'toll: there is no gateway.config.json here; name one with --config, or try "toll demo".\n'
+  )
 })
 
 t.test('a broken config is told with its place, and exit code 2', async (t) => {

@@ -45,6 +45,7 @@ export async function startGateway(
     log: createLog(lines, 'json', 'debug'),
     lines,
     format: 'json',
+    output: out,
     watch
   })
   let stopping: Promise<void> | undefined

@@ -21,7 +21,12 @@ export interface Running {
 }
 
 /** Runs `toll` as a user would, in a fresh directory with these files; it is ended with the test. */
-export function runToll(t: Test, args: readonly string[], files: Record<string, string> = {}, env = {}): Running {
+export function runToll(
+  t: Test,
+  args: readonly string[],
+  files: Record<string, string> = {},
+  env = {}
+): Running {
   const directory = mkdtempSync(join(tmpdir(), 'toll-run-'))
   for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
   return runTollIn(t, directory, args, env)
@@ -52,7 +57,9 @@ export function runTollIn(t: Test, directory: string, args: readonly string[], e
       }
       if (look()) return
       child.stdout.on('data', look)
-      void ended.then(() => look() || reject(new Error(`ended without ${pattern}:\n${output.out}${output.err}`)))
+      void ended.then(
+        () => look() || reject(new Error(`ended without ${pattern}:\n${output.out}${output.err}`))
+      )
     })
   return { child, directory, output, ended, seen }
 }
