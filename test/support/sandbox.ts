@@ -14,11 +14,12 @@ export interface Sandbox {
 
 /**
  * A copy of files of the repository in a directory of their own, with free ports in its config, so that documents can
- * be followed to the letter, several at a time.
+ * be followed to the letter, several at a time. `more` are addresses that a document names and the config does not.
  */
 export async function makeSandbox(
   t: { teardown(handler: () => void): void },
-  files: Readonly<Record<string, string>>
+  files: Readonly<Record<string, string>>,
+  more: readonly string[] = []
 ): Promise<Sandbox> {
   const directory = mkdtempSync(join(tmpdir(), 'toll-sandbox-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true, maxRetries: 5 }))
@@ -29,7 +30,7 @@ export async function makeSandbox(
 
   const config = join(directory, 'gateway.config.json')
   let text = readFileSync(config, 'utf8')
-  const addresses = [...new Set(text.match(/127\.0\.0\.1:\d+/g))]
+  const addresses = [...new Set([...(text.match(/127\.0\.0\.1:\d+/g) ?? []), ...more])]
   const ports = await freePorts(addresses.length)
   const replace: Record<string, string> = { 'npx toll': `node ${root}build/bin/toll.js` }
   for (const [index, address] of addresses.entries()) {
