@@ -1,23 +1,30 @@
 import { readdirSync } from 'node:fs'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { readConsole, readDocument, root, runConsole } from '../support/console.ts'
 import { startRedis } from '../support/redis.ts'
 import { makeSandbox } from '../support/sandbox.ts'
 import { startToll } from '../support/toll.ts'
 
+interface Following {
+  /** Processes the example starts. */
+  readonly processes: number
+  readonly env?: NodeJS.ProcessEnv
+  /** Whether a second gateway is started beside the first. */
+  readonly isPair?: boolean
+}
+
 /** Follows the README of an example, in a copy of its directory, to the letter. */
 async function follow(
-  t: Tap.Test,
+  t: Test,
   name: string,
-  { ready, env = {}, second }: { ready: string; env?: NodeJS.ProcessEnv; second?: NodeJS.ProcessEnv }
+  { processes, env = {}, isPair = false }: Following
 ): Promise<void> {
   const box = await makeSandbox(t, { [`examples/${name}`]: '.' }, ['127.0.0.1:8090', '127.0.0.1:8092'])
   const cwd = box.directory
-  await startToll(t, ['dev'], { cwd, env, url: `http://${box.at('127.0.0.1:8080')}${ready}` })
-  if (second !== undefined) {
-    const addresses = { PUBLIC: box.at('127.0.0.1:8090'), ADMIN: box.at('127.0.0.1:8092') }
-    const url = `http://${addresses.ADMIN}/readyz`
-    await startToll(t, ['start'], { cwd, env: { ...env, ...second, ...addresses }, url })
+  await startToll(t, ['dev'], { cwd, env, admin: box.at('127.0.0.1:8082'), processes })
+  if (isPair) {
+    const [open, admin] = [box.at('127.0.0.1:8090'), box.at('127.0.0.1:8092')]
+    await startToll(t, ['start'], { cwd, env: { ...env, PUBLIC: open, ADMIN: admin }, admin })
   }
 
   const steps = readConsole(readDocument(`examples/${name}/README.md`))
@@ -30,13 +37,13 @@ async function follow(
     t.ok(isExpected, `line ${line}: ${command}`, { expected, actual })
 }
 
-t.test('minimal', (t) => follow(t, 'minimal', { ready: '/' }))
-t.test('two services', (t) => follow(t, 'two-services', { ready: '/stock/lamp' }))
-t.test('WebSocket and Server-Sent Events', (t) => follow(t, 'websocket-sse', { ready: '/' }))
+t.test('minimal', (t) => follow(t, 'minimal', { processes: 1 }))
+t.test('two services', (t) => follow(t, 'two-services', { processes: 3 }))
+t.test('WebSocket and Server-Sent Events', (t) => follow(t, 'websocket-sse', { processes: 1 }))
 t.test('Redis', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  await follow(t, 'redis', { ready: '/', env: { REDIS_URL: redis.url }, second: {} })
+  await follow(t, 'redis', { processes: 1, env: { REDIS_URL: redis.url }, isPair: true })
 })
 
 t.test('each example is followed by a test', async (t) => {

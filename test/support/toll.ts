@@ -9,11 +9,17 @@ export interface Toll {
   stop(): Promise<number | null>
 }
 
-/** Starts the `toll` command as a user would, and waits until `url` answers 200. */
+/** Starts the `toll` command as a user would, and waits until it is ready and so many of its processes are. */
 export async function startToll(
   t: { teardown(handler: () => unknown): void },
   args: readonly string[],
-  options: { readonly cwd: string; readonly url: string; readonly env?: NodeJS.ProcessEnv }
+  options: {
+    readonly cwd: string
+    /** Its admin listener, as "host:port". */
+    readonly admin: string
+    readonly processes?: number
+    readonly env?: NodeJS.ProcessEnv
+  }
 ): Promise<Toll> {
   const child = spawn(process.execPath, [`${root}build/bin/toll.js`, ...args], {
     cwd: options.cwd,
@@ -34,9 +40,12 @@ export async function startToll(
   t.teardown(stop)
 
   const deadline = Date.now() + 15_000
-  while (!(await answers(options.url))) {
+  const isReady = async (): Promise<boolean> =>
+    output.split('| [running]').length > (options.processes ?? 0) &&
+    (await answers(`http://${options.admin}/readyz`))
+  while (!(await isReady())) {
     if (child.exitCode !== null || Date.now() > deadline)
-      throw new Error(`toll ${args.join(' ')} did not serve ${options.url}\n${output}`)
+      throw new Error(`toll ${args.join(' ')} did not get ready\n${output}`)
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   return { process: child, output: () => output, stop }
