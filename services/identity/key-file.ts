@@ -52,6 +52,8 @@ export type KeyRecord = SigningRecord | SecretRecord
 
 /** A key signs from here on after `rotate`: every gateway has read the file and every verifier the JWKS by then. */
 export const publishAhead = 330_000
+/** The same when only the gateways matter, which look at the file every second. */
+export const readAhead = 3000
 
 /** Reads a key file's text. The sentences it throws name the file and never a part of a key. */
 export function parseKeyFile(name: string, text: string, mode: number): readonly KeyRecord[] {
@@ -91,6 +93,22 @@ export const newKeys = (now: number): readonly KeyRecord[] => [
   newSecret('refresh', now),
   newSecret('user-hash', now)
 ]
+
+export type KeyState = 'next' | 'active' | 'retired' | 'gone'
+
+/** What a key does at a time, which follows from its own times and those of its successors. */
+export function stateOf(
+  { use, signFrom, verifyUntil }: KeyRecord,
+  keys: readonly KeyRecord[],
+  now: number
+): KeyState {
+  if (verifyUntil !== undefined && verifyUntil <= now) return 'gone'
+  if (signFrom > now) return 'next'
+  const isReplaced = keys.some(
+    (other) => other.use === use && other.signFrom > signFrom && other.signFrom <= now
+  )
+  return isReplaced ? 'retired' : 'active'
+}
 
 export interface Rotation {
   readonly now: number

@@ -1,0 +1,83 @@
+import { readFile, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import type { KeyRecord } from '../../services/identity/key-file.ts'
+
+/** `toll key ls|rotate`: the keys that sign tokens. Running gateways read the file again by themselves. */
+export function keyCommand(program: Command): void {
+  const key = program.command('key').description('list and rotate the signing keys (auth.keys)')
+
+  key
+    .command('ls')
+    .description('list the keys and their states')
+    .option('--json', 'print the list as JSON')
+    .action(async ({ json }: { json?: boolean }, command: Command) => {
+      const { path } = await keySettings(command)
+      const { stateOf } = await import('../../services/identity/key-file.ts')
+      const keys = await readKeys(path)
+      const now = Date.now()
+      const rows = keys.map((record) => ({
+        kid: record.kid,
+        use: record.use,
+        alg: record.alg,
+        state: stateOf(record, keys, now),
+        signFrom: new Date(record.signFrom).toISOString(),
+        verifyUntil: record.verifyUntil === undefined ? null : new Date(record.verifyUntil).toISOString()
+      }))
+      const lines = rows.map(({ kid, use, alg, state, verifyUntil }) =>
+        [kid, use, alg, state, verifyUntil === null ? '' : `until ${verifyUntil}`].join('\t').trimEnd()
+      )
+      say(json, rows, lines.join('\n'))
+    })
+
+  key
+    .command('rotate')
+    .description('make new keys; they sign once every gateway and verifier had time to read them')
+    .option(
+      '--now',
+      'sign with them at once; verifiers with a cached key set may refuse tokens for 5 minutes'
+    )
+    .option('--json', 'print the answer as JSON')
+    .action(async ({ now: atOnce, json }: { now?: boolean; json?: boolean }, command: Command) => {
+      const { path, accessLife, refreshLife } = await keySettings(command)
+      const { readAhead, publishAhead, rotateKeys } = await import('../../services/identity/key-file.ts')
+      const now = Date.now()
+      const signFrom = now + (atOnce === true ? readAhead : publishAhead)
+      const keys = await rotateKeys(path, await readKeys(path), { now, signFrom, accessLife, refreshLife })
+      const kids = keys.filter((record) => record.signFrom === signFrom).map(({ kid }) => kid)
+      const since = new Date(signFrom).toISOString()
+      say(json, { kids, signFrom: since }, `New keys ${kids.join(' and ')} sign from ${since} on.`)
+    })
+}
+
+interface KeySettings {
+  readonly path: string
+  readonly accessLife: number
+  readonly refreshLife: number
+}
+
+async function keySettings(command: Command): Promise<KeySettings> {
+  const { loadGatewayConfig } = await import('../../app.ts')
+  const { configPath } = await import('../config-path.ts')
+  const { toMilliseconds } = await import('../../config/units.ts')
+  const { value, directory } = await loadGatewayConfig(configPath(command))
+  if (value.auth === undefined) throw new Error('the config has no "auth", so there are no keys.')
+  const margin = 60_000
+  return {
+    path: resolve(directory, value.auth.keys.path),
+    accessLife: toMilliseconds(value.auth.access) + margin,
+    refreshLife: toMilliseconds(value.auth.refresh) + margin
+  }
+}
+
+async function readKeys(path: string): Promise<readonly KeyRecord[]> {
+  const { parseKeyFile } = await import('../../services/identity/key-file.ts')
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw new Error(`${path} cannot be read; "toll start" makes it.`)
+  })
+  return parseKeyFile(path, text, (await stat(path)).mode)
+}
+
+function say(json: boolean | undefined, answer: unknown, sentence: string): void {
+  process.stdout.write(`${json === true ? JSON.stringify(answer) : sentence}\n`)
+}
