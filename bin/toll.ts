@@ -3,10 +3,13 @@ import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
+import { keyCommand } from './commands/key.ts'
 import { logsCommand } from './commands/logs.ts'
 import { psCommand } from './commands/ps.ts'
 import { reloadCommand } from './commands/reload.ts'
+import { sessionCommand } from './commands/session.ts'
 import { startCommand } from './commands/start.ts'
+import { userCommand } from './commands/user.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -22,7 +25,18 @@ const program = new Command('toll')
   .showSuggestionAfterError()
 
 // In the order of `toll --help`.
-for (const add of [startCommand, devCommand, demoCommand, reloadCommand, psCommand, logsCommand]) add(program)
+for (const add of [
+  startCommand,
+  devCommand,
+  demoCommand,
+  reloadCommand,
+  psCommand,
+  logsCommand,
+  userCommand,
+  sessionCommand,
+  keyCommand
+])
+  add(program)
 
 await program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`toll: ${error instanceof Error ? error.message : String(error)}\n`)

@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { KeyRecord } from '../../services/identity/key-file.ts'
+import { say } from '../say.ts'
 
 /** `toll key ls|rotate`: the keys that sign tokens. Running gateways read the file again by themselves. */
 export function keyCommand(program: Command): void {
@@ -76,8 +77,4 @@ async function readKeys(path: string): Promise<readonly KeyRecord[]> {
     throw new Error(`${path} cannot be read; "toll start" makes it.`)
   })
   return parseKeyFile(path, text, (await stat(path)).mode)
-}
-
-function say(json: boolean | undefined, answer: unknown, sentence: string): void {
-  process.stdout.write(`${json === true ? JSON.stringify(answer) : sentence}\n`)
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import { say } from '../say.ts'
 
 interface Listed {
   readonly id: string
@@ -65,8 +66,4 @@ export function sessionCommand(program: Command): void {
 async function request(command: Command, method: string, path: string): Promise<unknown> {
   const { adminRequest } = await import('../admin-client.ts')
   return adminRequest(command, method, path)
-}
-
-function say(json: boolean | undefined, answer: unknown, sentence: string): void {
-  process.stdout.write(`${json === true ? JSON.stringify(answer) : sentence}\n`)
 }

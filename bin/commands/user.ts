@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import { say } from '../say.ts'
 
 interface Options {
   readonly password?: string
@@ -94,8 +95,4 @@ async function usersPath(command: Command): Promise<string> {
     throw new Error('the config has no users file; add "auth": { "users": { "path": "users.json" } }.')
   }
   return resolve(directory, users.path)
-}
-
-function say(json: boolean | undefined, answer: unknown, sentence: string): void {
-  process.stdout.write(`${json === true ? JSON.stringify(answer) : sentence}\n`)
 }
