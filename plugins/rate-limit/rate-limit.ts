@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance } from 'fastify'
-import { rateOf } from '../../services/limits/bucket.ts'
+import { type Rate, rateOf, type Verdict } from '../../services/limits/bucket.ts'
 import { Limits } from '../../services/limits/limits.ts'
 import { type LimitOptions, type RouteLimitOptions, routeLimitSchema } from '../../services/limits/slice.ts'
 import type { Services } from '../../services/services.ts'
@@ -17,8 +17,8 @@ export const limitEarly = definePlugin({
 
   setup(app, _options, services) {
     app.decorateRequest('tightest', undefined)
-    const limits = limitsOf(app, services)
-    return (route: LimitedRoute) => routeStep(limits, route, (by) => !needsPrincipal(by))
+    const take = takerOf(app, services)
+    return (route: LimitedRoute) => routeStep(take, route, (by) => !needsPrincipal(by))
   }
 })
 
@@ -27,8 +27,8 @@ export const limitBySubject = definePlugin({
   key: 'limit-by-subject',
 
   setup(app, _options, services) {
-    const limits = limitsOf(app, services)
-    return (route: LimitedRoute) => routeStep(limits, route, needsPrincipal)
+    const take = takerOf(app, services)
+    return (route: LimitedRoute) => routeStep(take, route, needsPrincipal)
   }
 })
 
@@ -37,49 +37,42 @@ export const limitByService = definePlugin({
   key: 'limit-by-service',
 
   setup(app, _options, services) {
-    const limits = limitsOf(app, services)
+    const take = takerOf(app, services)
     return (route: LimitedRoute) => {
       const { serviceLimit, service } = route
       if (serviceLimit === undefined) return undefined
       // A client that sees both limits has to be able to tell them apart.
       const name = route.limit !== undefined && route.id === service ? `service:${service}` : service
-      return step(limits, serviceLimit, showLimit(name, serviceLimit.qps, 'service_limit'), {
-        prefix: `service:${service}`,
-        keyOf: keyBy('route')
-      })
+      const shown = showLimit(name, serviceLimit.qps, 'service_limit')
+      return step(take, serviceLimit, shown, `service:${service}`, keyBy('route'))
     }
   }
 })
 
-function routeStep(limits: Limits, route: LimitedRoute, isHere: (by: string) => boolean): Step | undefined {
+function routeStep(take: Taker, route: LimitedRoute, isHere: (by: string) => boolean): Step | undefined {
   const { limit, id } = route
   if (limit === undefined || !isHere(limit.by)) return undefined
-  const where = { prefix: `route:${id}`, keyOf: keyBy(limit.by) }
-  return step(limits, limit, showLimit(id, limit.qps, 'route_limit'), where)
+  return step(take, limit, showLimit(id, limit.qps, 'route_limit'), `route:${id}`, keyBy(limit.by))
 }
 
-function step(
-  limits: Limits,
-  options: LimitOptions,
-  shown: ShownLimit,
-  { prefix, keyOf }: { prefix: string; keyOf: KeyOf }
-): Step {
+function step(take: Taker, options: LimitOptions, shown: ShownLimit, prefix: string, keyOf: KeyOf): Step {
   const rate = rateOf(options)
   return async (request, reply) => {
-    const verdict = await limits.take(`${prefix}:${keyOf(request)}`, rate)
-    settle(shown, verdict, request, reply)
+    settle(shown, await take(`${prefix}:${keyOf(request)}`, rate), request, reply)
   }
 }
 
-/** One for the whole process, so that counts and outages outlive a reload. */
-function limitsOf(app: FastifyInstance, services: Services): Limits {
-  const { log } = app
-  return services.shared(
+type Taker = (key: string, rate: Rate) => Promise<Verdict>
+
+/** One `Limits` for the whole process, so that what is known of an outage outlives a reload. */
+function takerOf({ log }: FastifyInstance, { store, shared }: Services): Taker {
+  const limits = shared(
     'limits',
     () =>
-      new Limits(services.store, {
+      new Limits({
         onOutage: () => log.warn('the store does not answer: limits are counted by this process alone'),
         onRecovery: () => log.info('the store answers again: limits are shared again')
       })
   )
+  return (key, rate) => limits.take(store, key, rate)
 }

@@ -15,19 +15,17 @@ export interface LimitsEvents {
  * counts for itself at the same rate: a limit neither opens nor refuses everybody because of an outage.
  */
 export class Limits {
-  readonly #store: Store
   readonly #events: LimitsEvents
   readonly #local = new LocalBuckets()
   #isOut = false
 
-  constructor(store: Store, events: LimitsEvents) {
-    this.#store = store
+  constructor(events: LimitsEvents) {
     this.#events = events
   }
 
-  async take(key: string, rate: Rate): Promise<Verdict> {
+  async take(store: Store, key: string, rate: Rate): Promise<Verdict> {
     try {
-      const verdict = await this.#store.run(takeOperation, [`toll:limit:${key}`], [rate.per, rate.slack])
+      const verdict = await store.run(takeOperation, [`toll:limit:${key}`], [rate.per, rate.slack])
       if (this.#isOut) this.#recover()
       return verdict
     } catch (cause) {

@@ -56,7 +56,11 @@ async function connect(client: RedisClient, address: RedisAddress): Promise<Stor
     client.off('error', remember)
   }
   const isLoading = lastError === undefined && client.status === 'connect'
-  return refusal(address, isLoading ? 'it is still loading its data' : reasonOf(lastError), lastError)
+  return refusal(
+    address,
+    isLoading ? 'it is still loading its data' : reasonOf(address, lastError),
+    lastError
+  )
 }
 
 async function checkVersion(client: RedisClient, address: RedisAddress): Promise<StoreOpenError | undefined> {
@@ -89,10 +93,14 @@ const reasons: Readonly<Record<string, string>> = {
   ENETUNREACH: 'there is no way to the network'
 }
 
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error) || isTimeout(error)) return 'it does not answer'
-  const reason = 'code' in error ? reasons[String(error.code)] : undefined
+function reasonOf({ kind, master }: RedisAddress, error: unknown): string {
+  // Of a whole cluster: what its last node said.
+  const cause = (error as { lastNodeError?: unknown } | undefined)?.lastNodeError ?? error
+  if (cause instanceof Error && credentials.test(cause.message)) return 'it does not take these credentials'
+  if (kind === 'sentinel') return `no Sentinel that answers knows a master "${master}" that does`
+  if (!(cause instanceof Error) || isTimeout(cause)) return 'it does not answer'
+  const reason = 'code' in cause ? reasons[String(cause.code)] : undefined
   if (reason !== undefined) return reason
-  if (credentials.test(error.message)) return 'it does not take these credentials'
-  return error.name === 'ReplyError' ? 'it refused the connection' : 'it does not answer like Redis'
+  if (kind === 'cluster') return 'no node of a cluster answers'
+  return cause.name === 'ReplyError' ? 'it refused the connection' : 'it does not answer like Redis'
 }

@@ -228,17 +228,19 @@ t.test(
       [`redis+cluster://:hunter2@127.0.0.1:${closed.port}`, /cannot be used \(.*\); start it/],
       ['http://:hunter2@127.0.0.1', /^store\.url is not a Redis URL/]
     ]
-    for (const [url, sentence] of cases) {
-      const before = performance.now()
-      const error = await openRedis(url, 200).then(
-        () => undefined,
-        (error: Error) => error
-      )
-      t.ok(performance.now() - before < 1900, 'in time')
-      t.equal(error?.name, 'StoreOpenError', url)
-      t.match(error?.message, sentence)
-      t.notMatch(error?.message, /hunter2|kim|\n/)
-    }
+    await Promise.all(
+      cases.map(async ([url, sentence]) => {
+        const before = performance.now()
+        const error = await openRedis(url, 200).then(
+          () => undefined,
+          (error: Error) => error
+        )
+        t.ok(performance.now() - before < 1900, 'in time')
+        t.equal(error?.name, 'StoreOpenError', url)
+        t.match(error?.message, sentence)
+        t.notMatch(error?.message, /hunter2|kim|\n/)
+      })
+    )
     const store = await openRedis(`redis://:open%20sesame@127.0.0.1:${locked.port}/3`, 200)
     await store.ping()
     await store.close()

@@ -35,6 +35,8 @@ function optionsFor(address: RedisAddress, timeoutMs: number) {
     connectionName: 'tollkeeper',
     commandTimeout: timeoutMs,
     connectTimeout: 1000,
+    // How long a connection we end may stay half open; a stalled server never closes its half.
+    disconnectTimeout: 100,
     // A connection that is silent although an answer is due is dead, whatever TCP thinks of it.
     socketTimeout: Math.max(1000, timeoutMs * 2),
     enableOfflineQueue: false,
