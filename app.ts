@@ -18,6 +18,7 @@ import { adminVerifier, registerSessions } from './routes/admin/sessions.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
+import { registerProxy } from './routes/proxy.ts'
 import { compileTable } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
 import { routesSlice } from './routes/table/slice.ts'
@@ -29,6 +30,8 @@ import { openStore } from './services/store/open.ts'
 import { storeSlice } from './services/store/slice.ts'
 import type { LineWriter } from './services/telemetry/line-writer.ts'
 import type { Log, LogFormat } from './services/telemetry/log.ts'
+import { openPools } from './services/upstream/pools.ts'
+import { servicesSlice } from './services/upstream/slice.ts'
 
 /** Every key of gateway.config.json, each with its owner. */
 export const slices = [
@@ -37,6 +40,7 @@ export const slices = [
   adminSlice,
   { key: 'store', slice: storeSlice },
   routesSlice,
+  servicesSlice,
   { key: 'runtime', slice: runtimeSlice },
   ...plugins
 ] as const satisfies readonly Slice[]
@@ -111,10 +115,11 @@ async function buildApp(
   opened: FastifyInstance[]
 ): Promise<FastifyInstance> {
   const table = compileTable(config.routes)
+  const isDoor = doorsOf(config.auth)
   const app = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
-    open: (raw) => openExchange(raw, table, doorsOf(config.auth)),
+    open: (raw) => openExchange(raw, table, isDoor),
     pathOf: ({ route, refusal, resource, query }) =>
       route === undefined && refusal === undefined ? resource + query : proxyPath
   })
@@ -124,11 +129,24 @@ async function buildApp(
   const steps = await furnish(
     app,
     corridor,
-    table.routes.map((route) => ({ route, fields: { ...config.routes[route.index], ...route } })),
+    table.routes.map((route) => ({
+      route,
+      fields: {
+        ...config.routes[route.index],
+        ...route,
+        serviceLimit: config.services[route.service]?.limit
+      }
+    })),
     services
   )
   openDoors(app, steps)
   await registerAuth(app, config.auth, services)
+  await registerProxy(app, {
+    path: proxyPath,
+    table,
+    pools: openPools(services, config.services),
+    identityHeaders: config.auth?.headers
+  })
   await app.ready()
   return app
 }

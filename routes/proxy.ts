@@ -1,0 +1,101 @@
+import { METHODS } from 'node:http'
+import httpProxy from '@fastify/http-proxy'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { RouteNotFound } from '../errors.ts'
+import type { RouteInfo } from '../plugins/plugin.ts'
+import type { Pool } from '../services/upstream/pool.ts'
+import { Call, type Plan } from './proxy/call.ts'
+import { type IdentityHeaders, RequestHeaders } from './proxy/request-headers.ts'
+import type { Table } from './table/compile.ts'
+
+export interface ProxyOptions {
+  /** The one path under which the app's own router knows every proxied request. */
+  readonly path: string
+  readonly table: Table
+  readonly pools: ReadonlyMap<string, Pool>
+  /** Without `auth` nobody is told who asks, and still no client may say it. */
+  readonly identityHeaders: IdentityHeaders | undefined
+}
+
+/** What each route needs of the config, found by the route itself. */
+export type Plans = ReadonlyMap<RouteInfo, Plan>
+
+/** Decides everything about proxying that the config decides. */
+export function planRoutes({ table, pools, identityHeaders }: ProxyOptions): Plans {
+  const headers = new RequestHeaders(identityHeaders ?? unused)
+  return new Map(
+    table.routes.map((route) => {
+      const pool = pools.get(route.service)
+      if (pool === undefined)
+        throw new TypeError(`route "${route.id}": there is no service "${route.service}"`)
+      return [route, { route, pool, headers }]
+    })
+  )
+}
+
+const unused: IdentityHeaders = { user: 'x-user-id', session: 'x-session-id', scopes: 'x-scopes' }
+
+/** Never resolved: @fastify/http-proxy wants to know an upstream, the pool knows better. */
+const placeholder = 'http://upstream.invalid'
+
+const kCall = Symbol('call')
+type Called = FastifyRequest & { [kCall]?: Call }
+
+/**
+ * The door behind which every configured route is. @fastify/http-proxy takes the request from Fastify and gives the answer back;
+ * between the two stands our own client, because the one it brings retries 503s, drops bodies of GET requests, relays Connection and keeps
+ * working for clients that left.
+ */
+export async function registerProxy(app: FastifyInstance, options: ProxyOptions): Promise<Plans> {
+  const plans = planRoutes(options)
+  const methods = METHODS.filter((method) => method !== 'CONNECT' && method !== 'TRACE')
+  for (const method of methods) {
+    if (!app.supportedMethods.includes(method)) app.addHttpMethod(method, { hasBody: false })
+  }
+  await app.register(async (scope) => {
+    scope.addHook('onRequest', (request, _reply, done) => {
+      const { headers } = request.raw
+      // What the body is is for the service to say: Fastify may not refuse a content type that it cannot read.
+      if (headers['content-type'] !== undefined) headers['content-type'] = 'application/octet-stream'
+      done()
+    })
+    await scope.register(httpProxy, {
+      upstream: placeholder,
+      prefix: options.path,
+      routes: ['/'],
+      httpMethods: methods,
+      disableRequestLogging: true,
+      internalRewriteLocationHeader: false,
+      undici: client as object,
+      handler: (request, reply) => {
+        const { route } = request.exchange
+        const plan = route && plans.get(route)
+        if (plan === undefined)
+          throw RouteNotFound([request.method, request.exchange.path], { reason: 'route' })
+        ;(request as Called)[kCall] = new Call(request, reply, plan)
+        return reply.from('/', relayOptions)
+      }
+    })
+  })
+  return plans
+}
+
+/** The same for all requests: what differs is in the call. */
+const relayOptions = {
+  // The call is all that our client needs; @fastify/reply-from copies it along with the headers it is on.
+  rewriteRequestHeaders: (request: unknown) =>
+    ({ [kCall]: (request as Called)[kCall] }) as Record<never, never>,
+  retryDelay: () => null,
+  onResponse: (request: unknown) => (request as Called)[kCall]?.write()
+}
+
+/** @fastify/reply-from takes any object that has `request` for its client. */
+const client = {
+  request(
+    { headers }: { readonly headers: { readonly [kCall]?: Call } },
+    callback: (error: null, answer: { statusCode: number; headers: object; body: undefined }) => void
+  ): void {
+    // The real status and headers are written by the call itself, with their spelling and order.
+    headers[kCall]?.send(() => callback(null, { statusCode: 200, headers: {}, body: undefined }))
+  }
+}

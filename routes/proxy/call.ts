@@ -1,0 +1,193 @@
+import type { TLSSocket } from 'node:tls'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { AmbiguousPath, BodyTooLarge } from '../../errors.ts'
+import type { AnswerSink, Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
+import type { UpstreamNode } from '../../services/upstream/node.ts'
+import type { Pool } from '../../services/upstream/pool.ts'
+import type { CompiledRoute } from '../table/route.ts'
+import { answerHeaders, type OwnHeaders } from './answer-headers.ts'
+import { problemOf } from './problems.ts'
+import type { RequestHeaders } from './request-headers.ts'
+
+/** Everything the config decided about one route's requests. */
+export interface Plan {
+  readonly route: CompiledRoute
+  readonly pool: Pool
+  readonly headers: RequestHeaders
+}
+
+/** How long a client may go on sending a body that nobody wants any more, before its connection is cut. */
+const lingering = 5000
+
+/** One proxied request: hands it to the pool and the answer to the client, as it comes. */
+export class Call implements AnswerSink {
+  readonly #request: FastifyRequest
+  readonly #reply: FastifyReply
+  readonly #plan: Plan
+  #onAnswer: () => void = () => {}
+  #path = '/'
+  #node: UpstreamNode | undefined
+  #sentAt = 0
+  #sent: Sent | undefined
+  #isOver = false
+  /** What the node answered, for `write`. */
+  #status = 502
+  #reason = ''
+  #headers: string[] = []
+
+  constructor(request: FastifyRequest, reply: FastifyReply, plan: Plan) {
+    this.#request = request
+    this.#reply = reply
+    this.#plan = plan
+  }
+
+  /** `onAnswer` is called once when an answer begins, and has to lead to `write`. Throws a problem when the request cannot be sent at all. */
+  send(onAnswer: () => void): void {
+    this.#onAnswer = onAnswer
+    const { raw } = this.#request
+    const length = raw.headers['content-length']
+    const { maxBody } = this.#plan.route
+    if (length !== undefined && Number(length) > maxBody.bytes) {
+      throw BodyTooLarge([maxBody.size], { reason: 'body_size' })
+    }
+    const path = this.#plan.route.rewrite.forward(this.#request.exchange.path)
+    if (path === undefined) throw AmbiguousPath(['it cannot be rewritten'], { reason: 'rewrite' })
+    this.#path = path
+    this.#reply.raw.once('close', this.#onClose)
+    this.#sentAt = performance.now()
+    const headers = this.#plan.headers.write(
+      raw,
+      this.#request.exchange,
+      this.#request.id,
+      this.#headerRules()
+    )
+    this.#sent = this.#plan.pool.send(
+      (node) => this.#outgoing(node, headers),
+      this,
+      (node) => {
+        this.#node = node
+        this.#request.exchange.node = node.name
+      }
+    )
+  }
+
+  #headerRules() {
+    const { forwardAuthorization, rewrite } = this.#plan.route
+    return { forwardAuthorization, prefix: rewrite.prefix }
+  }
+
+  #outgoing(node: UpstreamNode, headers: readonly string[]): Outgoing {
+    const { raw, exchange } = this.#request
+    const { route, pool } = this.#plan
+    const announced = raw.headers['content-length']
+    const length = announced === undefined ? undefined : Number(announced)
+    const hasBody = length === undefined ? raw.headers['transfer-encoding'] !== undefined : length > 0
+    const { connect, response, idle, total } = pool.timeouts
+    return {
+      method: raw.method ?? 'GET',
+      path: node.base + this.#path + exchange.query,
+      headers: [
+        'Host',
+        route.preserveHost ? exchange.authority || node.authority : node.authority,
+        ...headers
+      ],
+      body: hasBody ? raw : undefined,
+      length,
+      maxBody: route.maxBody.bytes,
+      timeouts: {
+        connect,
+        response: route.responseTimeout ?? response,
+        idle: route.idleTimeout ?? idle,
+        total
+      }
+    }
+  }
+
+  onHead(status: number, reason: string, headers: string[]): void {
+    this.#request.exchange.upstreamTime = performance.now() - this.#sentAt
+    this.#status = status
+    this.#reason = reason
+    this.#headers = headers
+    this.#onAnswer()
+  }
+
+  /** Puts the head of the answer on the client's connection, which is ours from here on. */
+  write(): void {
+    const { exchange, raw } = this.#request
+    const scheme = (raw.socket as TLSSocket).encrypted ? 'https' : 'http'
+    const origin = exchange.authority === '' ? '' : `${scheme}://${exchange.authority}`
+    const headers = answerHeaders(this.#status, this.#headers, this.#reply.getHeaders() as OwnHeaders, {
+      route: this.#plan.route,
+      node: this.#node!,
+      origin
+    })
+    this.#reply.hijack()
+    this.#reply.raw.writeHead(this.#status, this.#reason, headers)
+    if (!raw.complete) this.#lingerAfter()
+  }
+
+  onData(chunk: Buffer): boolean {
+    const { raw } = this.#reply
+    if (raw.write(chunk)) return true
+    raw.once('drain', this.#onDrain)
+    return false
+  }
+
+  onFlush(): void {
+    const { raw } = this.#reply
+    // Without this the head of a quiet stream would wait for its first event.
+    if (!this.#isOver && raw.headersSent && !raw.writableEnded && raw.writableLength === 0) raw.flushHeaders()
+  }
+
+  onEnd(trailers: string[]): void {
+    this.#isOver = true
+    const { raw } = this.#reply
+    if (trailers.length > 0) raw.addTrailers(pairs(trailers))
+    raw.end()
+  }
+
+  onFailure(failure: Failure): void {
+    this.#isOver = true
+    const { raw } = this.#reply
+    const { exchange } = this.#request
+    const problem = problemOf(failure, this.#plan.route)
+    if (raw.destroyed) return
+    if (!raw.headersSent) {
+      this.#lingerAfter()
+      this.#reply.send(problem)
+      return
+    }
+    exchange.verdict = problem.code
+    exchange.reason = failure.reason
+    // A body that broke off must not look complete: the client's connection breaks as well.
+    raw.destroy()
+  }
+
+  readonly #onDrain = (): void => this.#sent?.resume()
+
+  /** The client left: what the service does for it is not wanted any more. */
+  readonly #onClose = (): void => {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#request.exchange.reason ??= 'client_left'
+    this.#sent?.cancel()
+  }
+
+  /** An answer before the request's end: lets the client finish or notice, but not for ever. */
+  #lingerAfter(): void {
+    const { raw } = this.#request
+    this.#reply.raw.once('finish', () => {
+      if (raw.complete) return
+      raw.resume()
+      const timer = setTimeout(() => raw.destroy(), lingering).unref()
+      raw.once('close', () => clearTimeout(timer))
+      raw.once('end', () => clearTimeout(timer))
+    })
+  }
+}
+
+function pairs(flat: readonly string[]): [string, string][] {
+  const result: [string, string][] = []
+  for (let index = 0; index < flat.length; index += 2) result.push([flat[index]!, flat[index + 1]!])
+  return result
+}

@@ -1,0 +1,79 @@
+/** What becomes of a client's header on its way to a service. */
+export type HeaderClass =
+  | 'forward'
+  /** Hop-by-hop, or written by the gateway itself. */
+  | 'drop'
+  | 'connection'
+  | 'te'
+  | 'authorization'
+  /** Says who asked or where it came in: believed from a trusted proxy only. */
+  | 'forwarded'
+  | 'tracestate'
+
+/** RFC 9110 7.6.1, framing, and what the gateway writes itself. */
+const dropped = [
+  'content-length',
+  'expect',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'traceparent',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'x-request-id'
+]
+
+/** Headers by which servers let somebody in front overrule the address, the host or the path. */
+const overruling = [
+  'cf-connecting-ip',
+  'client-ip',
+  'forwarded',
+  'true-client-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'x-original-host',
+  'x-original-uri',
+  'x-original-url',
+  'x-real-ip',
+  'x-rewrite-url'
+]
+
+const maxRemembered = 1000
+
+/**
+ * Sorts header names. Names are compared as CGI-like servers see them, `_` and `.` like `-`, so that `X_User_Id` cannot pass for the
+ * identity header that the gateway sets.
+ */
+export class HeaderClasses {
+  readonly #known: ReadonlyMap<string, HeaderClass>
+  /** By the name as sent; clients choose from few, so this is a table look-up nearly always. */
+  readonly #remembered = new Map<string, HeaderClass>()
+
+  constructor(identityHeaders: readonly string[]) {
+    this.#known = new Map<string, HeaderClass>([
+      ...dropped.map((name) => [name, 'drop'] as const),
+      ...overruling.map((name) => [name, 'forwarded'] as const),
+      ['connection', 'connection'],
+      ['te', 'te'],
+      ['authorization', 'authorization'],
+      ['tracestate', 'tracestate'],
+      ...identityHeaders.map((name) => [canonical(name), 'drop'] as const)
+    ])
+  }
+
+  of(name: string): HeaderClass {
+    const remembered = this.#remembered.get(name)
+    if (remembered !== undefined) return remembered
+    const key = canonical(name)
+    const found = this.#known.get(key) ?? (key.startsWith('x-forwarded-') ? 'forwarded' : 'forward')
+    if (this.#remembered.size >= maxRemembered) this.#remembered.clear()
+    this.#remembered.set(name, found)
+    return found
+  }
+}
+
+const canonical = (name: string): string => name.toLowerCase().replace(/[_.]/g, '-')

@@ -1,0 +1,88 @@
+import type { IncomingMessage } from 'node:http'
+import type { Exchange, Principal } from '../../plugins/plugin.ts'
+import { pushForwarded } from './forwarded.ts'
+import { HeaderClasses } from './header-class.ts'
+
+/** Names of the headers that tell a service who is asking. */
+export interface IdentityHeaders {
+  readonly user: string
+  readonly session: string
+  readonly scopes: string
+}
+
+/** What the route decides about a request's headers. */
+export interface HeaderRules {
+  readonly forwardAuthorization: boolean
+  /** Part of the path that the route takes off; '' for none. */
+  readonly prefix: string
+}
+
+/** Writes the headers a service sees: the client's without what is not theirs to say, then the gateway's own. */
+export class RequestHeaders {
+  readonly #names: IdentityHeaders
+  readonly #classes: HeaderClasses
+  readonly #identities = new WeakMap<Principal, readonly string[]>()
+
+  constructor(names: IdentityHeaders) {
+    this.#names = names
+    this.#classes = new HeaderClasses(Object.values(names))
+  }
+
+  /** Flat list without Host and framing, names as the client spelled them. */
+  write(raw: IncomingMessage, exchange: Exchange, requestId: string, rules: HeaderRules): string[] {
+    const headers: string[] = []
+    const { rawHeaders } = raw
+    const named = namedByConnection(raw.headers.connection)
+    for (let index = 0; index < rawHeaders.length; index += 2) {
+      const name = rawHeaders[index]!
+      if (named?.has(name.toLowerCase())) continue
+      const value = rawHeaders[index + 1]!
+      switch (this.#classes.of(name)) {
+        case 'forward':
+          headers.push(name, value)
+          break
+        case 'te':
+          if (/(?:^|,)\s*trailers\s*(?:,|$)/i.test(value)) headers.push('TE', 'trailers')
+          break
+        case 'authorization':
+          if (rules.forwardAuthorization) headers.push(name, value)
+          break
+        case 'tracestate':
+          // It belongs to the client's traceparent; beside a new one it would be somebody else's.
+          if (raw.headers.traceparent === exchange.traceparent) headers.push(name, value)
+          break
+      }
+    }
+    pushForwarded(headers, raw, exchange, rules.prefix)
+    headers.push('X-Request-Id', requestId, 'Traceparent', exchange.traceparent)
+    const { principal } = exchange
+    if (principal !== undefined) {
+      const identity = this.#identities.get(principal) ?? this.#remember(principal)
+      for (const item of identity) headers.push(item)
+    }
+    return headers
+  }
+
+  #remember(principal: Principal): readonly string[] {
+    const { user, session, scopes } = this.#names
+    const identity = [user, encode(principal.subject)]
+    if (principal.session !== undefined) identity.push(session, encode(principal.session))
+    if (principal.scopes.length > 0) identity.push(scopes, encode(principal.scopes.join(' ')))
+    this.#identities.set(principal, identity)
+    return identity
+  }
+}
+
+/** Header names that a Connection header makes hop-by-hop (RFC 9110 7.6.1), in lower case. */
+export function namedByConnection(connection: string | undefined): ReadonlySet<string> | undefined {
+  if (connection === undefined) return undefined
+  const lower = connection.toLowerCase()
+  if (lower === 'keep-alive' || lower === 'close') return undefined
+  return new Set(lower.split(',').map((name) => name.trim()))
+}
+
+/** A header value holds printable ASCII only; everything else, and `%`, is percent-encoded as UTF-8. */
+const encode = (value: string): string =>
+  Buffer.from(value)
+    .toString()
+    .replace(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent)

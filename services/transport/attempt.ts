@@ -1,0 +1,204 @@
+import type { Connection, Job } from './connection.ts'
+import type { NodeClient, Waiter } from './node-client.ts'
+import type { AnswerSink, Failure, FailureKind, Outgoing, Sent } from './transport.ts'
+import { Upload } from './upload.ts'
+
+/** How the exchange with one node ended without an answer, and whether it may be tried again. */
+export interface Setback extends Failure {
+  /** True when nothing of the answer was handed on and the body can be sent once more. */
+  readonly isRepeatable: boolean
+  /** True when a pooled connection turned out to be closed already: no fault of the node. */
+  readonly wasStale: boolean
+}
+
+/**
+ * One request to one node after the other, until an answer begins. It owns the clock of the exchange: connect, response and idle
+ * timeouts are one timer that is re-armed at each phase.
+ */
+export class Attempt implements Job, Waiter, Sent {
+  #outgoing: Outgoing
+  readonly #sink: AnswerSink
+  readonly #onSetback: (setback: Setback) => void
+  readonly #upload: Upload | undefined
+  readonly #total: NodeJS.Timeout | undefined
+  #client: NodeClient | undefined
+  #connection: Connection | undefined
+  #timer: NodeJS.Timeout | undefined
+  #hasHead = false
+  #isPaused = false
+  isOver = false
+
+  constructor(outgoing: Outgoing, sink: AnswerSink, onSetback: (setback: Setback) => void) {
+    this.#outgoing = outgoing
+    this.#sink = sink
+    this.#onSetback = onSetback
+    const { body, length, maxBody, timeouts } = outgoing
+    if (body !== undefined) {
+      this.#upload = new Upload(body, length === undefined, maxBody, {
+        onProgress: () => this.#timer?.refresh(),
+        onEnd: () => this.#awaitAnswer(),
+        onTooLarge: () => this.#giveUp('body-too-large', 'body_size')
+      })
+    }
+    if (timeouts.total > 0) {
+      this.#total = setTimeout(() => this.#giveUp('timeout', 'total_timeout'), timeouts.total)
+    }
+  }
+
+  /**
+   * Sends the request to a node, over a pooled connection that was idle for less than `maxIdle` milliseconds or a new one.
+   * May be called again after a setback that is repeatable.
+   */
+  start(client: NodeClient, maxIdle: number): void {
+    this.#client = client
+    this.#arm(this.#outgoing.timeouts.connect, () => {
+      const reason = client.queued > 0 ? 'queue_timeout' : 'connect_timeout'
+      client.abandon(this)
+      this.#setBack(client.queued > 0 ? 'unavailable' : 'timeout', reason, { isUnsent: true })
+    })
+    if (!client.acquire(this, maxIdle)) this.#setBack('unavailable', 'queue_full', { isUnsent: true })
+  }
+
+  /** The same request, written for another node. */
+  redirect(outgoing: Outgoing): void {
+    this.#outgoing = outgoing
+  }
+
+  onConnection(connection: Connection): void {
+    this.#connection = connection
+    connection.begin(this, this.#outgoing.method)
+    const head = headOf(this.#outgoing)
+    if (this.#upload === undefined) {
+      connection.socket.write(head, 'latin1')
+      this.#awaitAnswer()
+    } else {
+      this.#upload.attach(connection.socket, head)
+      if (this.#upload.isEnded) this.#awaitAnswer()
+      else this.#arm(this.#outgoing.timeouts.idle, () => this.#onUploadStalled())
+    }
+  }
+
+  onRefused(cause: unknown): void {
+    this.#setBack('connect', refusalReason(cause), { isUnsent: true, cause })
+  }
+
+  onHead(status: number, reason: string, headers: string[]): void {
+    this.#hasHead = true
+    this.#arm(this.#outgoing.timeouts.idle, () => this.#giveUp('timeout', 'idle_timeout'))
+    this.#sink.onHead(status, reason, headers)
+  }
+
+  onData(chunk: Buffer): boolean {
+    this.#timer?.refresh()
+    const wantsMore = this.#sink.onData(chunk)
+    this.#isPaused = !wantsMore
+    return wantsMore
+  }
+
+  onFlush(): void {
+    if (this.#hasHead) this.#sink.onFlush()
+  }
+
+  onEnd(trailers: string[]): void {
+    // An answer before the request's end: the rest of the request has nowhere to go.
+    if (this.#upload !== undefined && !this.#upload.isEnded) this.#connection?.forbidReuse()
+    this.#finish()
+    this.#sink.onEnd(trailers)
+  }
+
+  onBroken(reason: string, cause?: unknown): void {
+    if (this.#hasHead) {
+      this.#giveUp('broken', reason)
+      return
+    }
+    const wasStale = this.#connection!.uses > 1 && isClose(reason)
+    this.#setBack('broken', reason, { isUnsent: false, wasStale, cause })
+  }
+
+  resume(): void {
+    if (!this.#isPaused || this.isOver) return
+    this.#isPaused = false
+    this.#timer?.refresh()
+    this.#connection?.resume()
+  }
+
+  cancel(): void {
+    if (this.isOver) return
+    this.#finish()
+    this.#drop()
+  }
+
+  /** Ends the exchange with a failure that no other node can mend. */
+  fail(failure: Failure): void {
+    if (this.isOver) return
+    this.#finish()
+    this.#drop()
+    this.#sink.onFailure(failure)
+  }
+
+  #awaitAnswer(): void {
+    if (this.#hasHead || this.isOver || this.#connection === undefined) return
+    this.#arm(this.#outgoing.timeouts.response, () => this.#giveUp('timeout', 'response_timeout'))
+  }
+
+  #onUploadStalled(): void {
+    if (this.#upload?.isBlocked === true) this.#giveUp('timeout', 'upload_timeout')
+    else this.#giveUp('slow-client', 'body_timeout')
+  }
+
+  #giveUp(kind: FailureKind, reason: string): void {
+    this.fail({ kind, reason, isUnsent: false })
+  }
+
+  #setBack(
+    kind: FailureKind,
+    reason: string,
+    details: { isUnsent: boolean; wasStale?: boolean; cause?: unknown }
+  ): void {
+    if (this.isOver) return
+    clearTimeout(this.#timer)
+    this.#connection = undefined
+    this.#upload?.detach()
+    const isRepeatable = this.#upload === undefined || this.#upload.isReplayable
+    this.#onSetback({ kind, reason, isRepeatable, wasStale: false, ...details })
+  }
+
+  #finish(): void {
+    this.isOver = true
+    clearTimeout(this.#timer)
+    clearTimeout(this.#total)
+    this.#upload?.stop()
+  }
+
+  #drop(): void {
+    if (this.#connection === undefined) this.#client?.leave(this)
+    else this.#connection.drop()
+    this.#connection = undefined
+  }
+
+  #arm(milliseconds: number, onTime: () => void): void {
+    clearTimeout(this.#timer)
+    this.#timer = milliseconds > 0 ? setTimeout(onTime, milliseconds) : undefined
+  }
+}
+
+function headOf({ method, path, headers, body, length }: Outgoing): string {
+  let head = `${method} ${path} HTTP/1.1\r\n`
+  for (let index = 0; index < headers.length; index += 2)
+    head += `${headers[index]}: ${headers[index + 1]}\r\n`
+  if (length !== undefined) head += `Content-Length: ${length}\r\n`
+  else if (body !== undefined) head += 'Transfer-Encoding: chunked\r\n'
+  return `${head}\r\n`
+}
+
+/** The connection went away without a byte of an answer, as a node does with one it took for idle. */
+const isClose = (reason: string): boolean =>
+  reason === 'closed' || reason === 'closed_before_answer' || reason === 'reset'
+
+function refusalReason(cause: unknown): string {
+  const code = (cause as { code?: unknown } | undefined)?.code
+  if (code === 'ECONNREFUSED') return 'connect_refused'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'connect_name'
+  if (typeof code === 'string' && /CERT|TLS|SSL|SELF_SIGNED|ISSUER/.test(code)) return 'connect_tls'
+  return 'connect_failed'
+}

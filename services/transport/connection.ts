@@ -1,0 +1,176 @@
+import { connect, type Socket } from 'node:net'
+import { connect as connectTLS } from 'node:tls'
+import { AnswerParser, BrokenAnswer } from './answer-parser.ts'
+
+/** Where a node is, and how its certificate is checked. */
+export interface Endpoint {
+  readonly host: string
+  readonly port: number
+  readonly tls: TLSOptions | undefined
+}
+
+export interface TLSOptions {
+  /** False switches the check of the certificate off: for development only. */
+  readonly verify: boolean
+  /** PEM; undefined takes the system's. */
+  readonly ca: string | undefined
+  readonly servername: string | undefined
+}
+
+/** What uses a connection for one exchange. */
+export interface Job {
+  onHead(status: number, reason: string, headers: string[]): void
+  onData(chunk: Buffer): boolean
+  onFlush(): void
+  onEnd(trailers: string[]): void
+  /** The connection is gone; `reason` is snake_case. */
+  onBroken(reason: string, cause?: unknown): void
+}
+
+/** One connection to a node. It serves one job at a time and is dropped at the first doubt. */
+export class Connection {
+  readonly socket: Socket
+  readonly #onIdle: (connection: Connection) => void
+  readonly #onClosed: (connection: Connection) => void
+  readonly #parser: AnswerParser
+  #job: Job | undefined
+  #isReusable = true
+  isOpen = false
+  isDead = false
+  /** Exchanges begun on it. */
+  uses = 0
+  /** When it came back to the pool, and how long the node will keep it. */
+  idleSince = 0
+  idleLimit = 4000
+
+  constructor(
+    endpoint: Endpoint,
+    onOpen: (connection: Connection) => void,
+    onIdle: (connection: Connection) => void,
+    onClosed: (connection: Connection, cause?: unknown) => void
+  ) {
+    this.#onIdle = onIdle
+    let cause: unknown
+    this.#onClosed = (connection) => onClosed(connection, cause)
+    this.#parser = new AnswerParser({
+      onHead: (status, reason, headers) => {
+        this.#noteIdleLimit(headers)
+        this.#job?.onHead(status, reason, headers)
+      },
+      onBody: (chunk) => {
+        if (this.#job?.onData(chunk) === false) this.socket.pause()
+      },
+      onEnd: (trailers, isReusable) => this.#end(trailers, isReusable)
+    })
+    const opened = (): void => {
+      this.isOpen = true
+      onOpen(this)
+    }
+    this.socket = openSocket(endpoint, opened)
+    this.socket.setNoDelay(true)
+    this.socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    this.socket.on('end', () => this.#finish())
+    this.socket.on('error', (error) => {
+      cause = error
+      this.#fail(this.#parser.isWithin ? 'truncated' : 'reset', error)
+    })
+    this.socket.on('close', () => this.#fail(this.#parser.isWithin ? 'truncated' : 'closed', cause))
+  }
+
+  /** Takes the connection for one exchange; the caller writes the request. */
+  begin(job: Job, method: string): void {
+    this.#job = job
+    this.uses += 1
+    this.socket.ref()
+    this.#parser.begin(method)
+  }
+
+  resume(): void {
+    if (!this.isDead) this.socket.resume()
+  }
+
+  /** Ends the connection now; its job hears nothing of it. */
+  drop(): void {
+    this.#job = undefined
+    this.#fail('dropped')
+  }
+
+  #read(chunk: Buffer): void {
+    const job = this.#job
+    try {
+      this.#parser.execute(chunk)
+    } catch (error) {
+      this.#fail(error instanceof BrokenAnswer ? error.code : 'reader', error)
+      return
+    }
+    if (this.#job !== undefined && this.#job === job) job.onFlush()
+  }
+
+  #finish(): void {
+    try {
+      this.#isReusable = false
+      this.#parser.finish()
+      this.#fail('closed')
+    } catch (error) {
+      this.#fail(error instanceof BrokenAnswer ? error.code : 'reader', error)
+    }
+  }
+
+  #end(trailers: string[], isReusable: boolean): void {
+    const job = this.#job
+    this.#job = undefined
+    if (!isReusable) this.#isReusable = false
+    job?.onEnd(trailers)
+    if (this.isDead) return
+    if (!this.#isReusable) {
+      this.#fail('not_reusable')
+      return
+    }
+    // A client that stopped reading may have left the socket paused; in the pool it has to notice the node's close.
+    this.socket.resume()
+    this.socket.unref()
+    this.#onIdle(this)
+  }
+
+  /** The request was not sent to its end, so nothing can follow it on this connection. */
+  forbidReuse(): void {
+    this.#isReusable = false
+  }
+
+  #fail(reason: string, cause?: unknown): void {
+    if (this.isDead) return
+    this.isDead = true
+    const job = this.#job
+    this.#job = undefined
+    this.socket.destroy()
+    this.#onClosed(this)
+    job?.onBroken(reason, cause)
+  }
+
+  /** `Keep-Alive: timeout=5` is a promise; a second before its end the connection is as good as closed. */
+  #noteIdleLimit(headers: readonly string[]): void {
+    for (let index = 0; index < headers.length; index += 2) {
+      if (headers[index]!.length !== 10 || headers[index]!.toLowerCase() !== 'keep-alive') continue
+      const seconds = /(?:^|[,\s])timeout=([0-9]{1,5})/i.exec(headers[index + 1]!)?.[1]
+      if (seconds !== undefined) this.idleLimit = Math.max(0, Math.min(60_000, Number(seconds) * 1000 - 1000))
+    }
+  }
+}
+
+/** A plain or TLS socket to the endpoint. TLS is strict unless the config says otherwise in so many words. */
+export function openSocket({ host, port, tls }: Endpoint, opened: () => void): Socket {
+  if (tls === undefined) return connect({ host, port }, opened)
+  const { verify, ca, servername } = tls
+  return connectTLS(
+    {
+      host,
+      port,
+      rejectUnauthorized: verify,
+      ALPNProtocols: ['http/1.1'],
+      minVersion: 'TLSv1.2',
+      ...(ca !== undefined && { ca }),
+      ...(servername !== undefined && { servername })
+    },
+    opened
+  )
+}

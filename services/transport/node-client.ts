@@ -1,0 +1,140 @@
+import { Connection, type Endpoint } from './connection.ts'
+
+/** Somebody who waits for a connection. */
+export interface Waiter {
+  onConnection(connection: Connection): void
+  /** No connection could be made. */
+  onRefused(cause: unknown): void
+}
+
+export interface ClientLimits {
+  readonly maxConnections: number
+  readonly maxQueue: number
+}
+
+/** The connections to one node: idle ones are taken youngest first, new ones up to a cap, and beyond it a bounded queue. */
+export class NodeClient {
+  readonly #endpoint: Endpoint
+  readonly #limits: ClientLimits
+  readonly #idle: Connection[] = []
+  readonly #all = new Set<Connection>()
+  readonly #opening = new Map<Connection, Waiter | undefined>()
+  readonly #queue = new Set<Waiter>()
+  #isClosed = false
+
+  constructor(endpoint: Endpoint, limits: ClientLimits) {
+    this.#endpoint = endpoint
+    this.#limits = limits
+  }
+
+  get open(): number {
+    return this.#all.size
+  }
+
+  get queued(): number {
+    return this.#queue.size
+  }
+
+  /** Finds a connection that was idle for less than `maxIdle` milliseconds or makes one, now or later. Returns false, and does nothing, when too many wait already. */
+  acquire(waiter: Waiter, maxIdle: number): boolean {
+    const idle = this.#takeIdle(maxIdle)
+    if (idle !== undefined) waiter.onConnection(idle)
+    else if (this.#all.size < this.#limits.maxConnections) this.#connect(waiter)
+    else if (this.#queue.size < this.#limits.maxQueue) this.#queue.add(waiter)
+    else return false
+    return true
+  }
+
+  /** The waiter lost interest. A connection on its way goes to the next one. */
+  leave(waiter: Waiter): void {
+    if (this.#queue.delete(waiter)) return
+    for (const [connection, owner] of this.#opening) {
+      if (owner === waiter) this.#opening.set(connection, undefined)
+    }
+  }
+
+  /** The waiter gave up on a connection that does not come: it is torn down as well. */
+  abandon(waiter: Waiter): void {
+    if (this.#queue.delete(waiter)) return
+    for (const [connection, owner] of this.#opening) {
+      if (owner !== waiter) continue
+      this.#opening.set(connection, undefined)
+      connection.drop()
+    }
+  }
+
+  /** Lets running exchanges finish; idle connections go now. */
+  close(): void {
+    this.#isClosed = true
+    for (const connection of this.#idle.splice(0)) connection.drop()
+  }
+
+  /** The youngest idle connection, when it is young enough. */
+  #takeIdle(maxIdle: number): Connection | undefined {
+    const now = performance.now()
+    for (;;) {
+      const connection = this.#idle.at(-1)
+      if (connection === undefined) return undefined
+      const age = now - connection.idleSince
+      if (age >= connection.idleLimit || !connection.socket.writable) {
+        // Leaves the stack on its way out.
+        connection.drop()
+        continue
+      }
+      return age < maxIdle ? this.#idle.pop() : undefined
+    }
+  }
+
+  #connect(waiter: Waiter): void {
+    const connection = new Connection(this.#endpoint, this.#onOpen, this.#onIdle, this.#onClosed)
+    this.#all.add(connection)
+    this.#opening.set(connection, waiter)
+  }
+
+  readonly #onOpen = (connection: Connection): void => {
+    const waiter = this.#opening.get(connection)
+    this.#opening.delete(connection)
+    if (waiter !== undefined) waiter.onConnection(connection)
+    else this.#onIdle(connection)
+  }
+
+  readonly #onIdle = (connection: Connection): void => {
+    if (this.#isClosed) {
+      connection.drop()
+      return
+    }
+    const next = this.#shift()
+    if (next !== undefined) {
+      next.onConnection(connection)
+      return
+    }
+    connection.idleSince = performance.now()
+    this.#idle.push(connection)
+    if (this.#idle.length > 1) this.#trim(connection.idleSince)
+  }
+
+  readonly #onClosed = (connection: Connection, cause?: unknown): void => {
+    this.#all.delete(connection)
+    const at = this.#idle.indexOf(connection)
+    if (at >= 0) this.#idle.splice(at, 1)
+    const waiter = this.#opening.get(connection)
+    this.#opening.delete(connection)
+    waiter?.onRefused(cause)
+    const next = this.#all.size < this.#limits.maxConnections ? this.#shift() : undefined
+    if (next !== undefined) this.#connect(next)
+  }
+
+  #shift(): Waiter | undefined {
+    for (const waiter of this.#queue) {
+      this.#queue.delete(waiter)
+      return waiter
+    }
+    return undefined
+  }
+
+  /** The oldest idle connection is the first to be closed by the node: drop it when its time is over. */
+  #trim(now: number): void {
+    const oldest = this.#idle[0]!
+    if (now - oldest.idleSince >= oldest.idleLimit) oldest.drop()
+  }
+}

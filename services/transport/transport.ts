@@ -1,0 +1,68 @@
+import type { IncomingMessage } from 'node:http'
+
+/** Why an exchange with a node failed: which problem the client gets depends on it. */
+export type FailureKind =
+  /** No connection could be made; nothing was sent. */
+  | 'connect'
+  /** The connection broke, or what came over it was not an answer. */
+  | 'broken'
+  /** The node took too long. */
+  | 'timeout'
+  /** Nobody to ask, or too many asking. */
+  | 'unavailable'
+  /** The client's body is larger than the route takes. */
+  | 'body-too-large'
+  /** The client was too slow to send its body. */
+  | 'slow-client'
+
+export interface Failure {
+  readonly kind: FailureKind
+  /** snake_case, for the log and a metric label. */
+  readonly reason: string
+  /** True when the node cannot have seen the request. */
+  readonly isUnsent: boolean
+  readonly cause?: unknown
+}
+
+/** One request on its way to a node. */
+export interface Outgoing {
+  readonly method: string
+  /** With query, beginning with a slash. */
+  readonly path: string
+  /** Flat: name, value, name, value; without framing and Connection, which are the transport's. */
+  readonly headers: readonly string[]
+  /** Where the body comes from; undefined when there is none. */
+  readonly body: IncomingMessage | undefined
+  /** Bytes the client announced; undefined for a chunked body. */
+  readonly length: number | undefined
+  readonly maxBody: number
+  readonly timeouts: Timeouts
+}
+
+/** All in milliseconds; 0 means none. */
+export interface Timeouts {
+  readonly connect: number
+  /** From the last byte of the request to the head of the answer. */
+  readonly response: number
+  /** Between two bytes of a body, either way. */
+  readonly idle: number
+  readonly total: number
+}
+
+/** Where an answer goes. `onHead` comes at most once; exactly one `onEnd` or `onFailure` comes last. */
+export interface AnswerSink {
+  onHead(status: number, reason: string, headers: string[]): void
+  /** Returns false to be spared further chunks until `resume` is called. */
+  onData(chunk: Buffer): boolean
+  /** Everything that arrived so far was handed over. */
+  onFlush(): void
+  onEnd(trailers: string[]): void
+  onFailure(failure: Failure): void
+}
+
+/** Hold on an exchange under way. */
+export interface Sent {
+  /** The client left: stops everything, reports nothing. */
+  cancel(): void
+  resume(): void
+}
