@@ -1,5 +1,11 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http'
-import { type AddressInfo, connect, createServer as createRawServer, type Server as RawServer, type Socket } from 'node:net'
+import {
+  type AddressInfo,
+  connect,
+  createServer as createRawServer,
+  type Server as RawServer,
+  type Socket
+} from 'node:net'
 import type { Test } from 'tap'
 
 /** Starts a server on a free loopback port; it ends with the test, connections and all. */
@@ -98,7 +104,8 @@ export class RawClient {
   async until(pattern: RegExp, timeout = 5000): Promise<string> {
     const deadline = performance.now() + timeout
     while (!pattern.test(this.received)) {
-      if (this.isEnded) throw new Error(`the connection ended after ${JSON.stringify(this.received.slice(0, 500))}`)
+      if (this.isEnded)
+        throw new Error(`the connection ended after ${JSON.stringify(this.received.slice(0, 500))}`)
       if (performance.now() > deadline) {
         throw new Error(`timed out after ${JSON.stringify(this.received.slice(0, 500))}`)
       }
