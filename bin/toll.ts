@@ -1,12 +1,16 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
+import { docsCommand } from './commands/docs.ts'
 import { keyCommand } from './commands/key.ts'
 import { logsCommand } from './commands/logs.ts'
 import { psCommand } from './commands/ps.ts'
 import { reloadCommand } from './commands/reload.ts'
+import { routesCommand } from './commands/routes.ts'
+import { schemaCommand } from './commands/schema.ts'
 import { sessionCommand } from './commands/session.ts'
 import { startCommand } from './commands/start.ts'
 import { userCommand } from './commands/user.ts'
@@ -25,18 +29,22 @@ const program = new Command('toll')
   .showSuggestionAfterError()
 
 // In the order of `toll --help`.
-for (const add of [
+const commands = [
   startCommand,
   devCommand,
   demoCommand,
+  checkCommand,
+  routesCommand,
   reloadCommand,
   psCommand,
   logsCommand,
   userCommand,
   sessionCommand,
-  keyCommand
-])
-  add(program)
+  keyCommand,
+  schemaCommand,
+  docsCommand
+]
+for (const add of commands) add(program)
 
 await program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`toll: ${error instanceof Error ? error.message : String(error)}\n`)
