@@ -4,6 +4,7 @@ import { ConfigError } from '../config/mistake.ts'
 import { Gateway } from '../gateway.ts'
 import { LineWriter } from '../services/telemetry/line-writer.ts'
 import { createLog, type LogFormat } from '../services/telemetry/log.ts'
+import { hasDemoUsers } from './demo-files.ts'
 
 export interface RunOptions {
   readonly path: string
@@ -24,6 +25,7 @@ export async function runGateway({ path, runtime, format, onServing }: RunOption
     const chosen = format ?? formatOf(value.log.format)
     const log = createLog(lines, chosen, value.log.level)
     for (const warning of warnings) log.warn(warning.sentence)
+    if (runtime !== true && hasDemoUsers(value)) log.warn(demoUsersWarning)
     gateway = await Gateway.start({
       path,
       log,
@@ -55,6 +57,9 @@ export async function runGateway({ path, runtime, format, onServing }: RunOption
   lines.close()
   return 0
 }
+
+const demoUsersWarning =
+  'The users of the demo may sign in, and their passwords are published. Make your own with "toll user add".'
 
 const formatOf = (format: LogFormat | 'auto'): LogFormat =>
   format === 'auto' ? (process.stdout.isTTY ? 'text' : 'json') : format

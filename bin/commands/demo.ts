@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs'
 import { relative } from 'node:path'
 import type { Command } from 'commander'
-import { configPath } from '../config-path.ts'
+import { configPath, findConfig } from '../config-path.ts'
 import { hasDemoUsers, placeDemo } from '../demo-files.ts'
 
 /** `toll demo`: serves the config here or, where there is none, the demo's, with the services it names. */
@@ -11,7 +10,8 @@ export function demoCommand(program: Command): void {
     .description('serve the config here, or a demo where there is none, and start its services')
     .option('--json', 'log as JSON lines, without the welcome')
     .action(async ({ json }: { json?: boolean }, command: Command) => {
-      const path = hasConfig(command) ? configPath(command) : placeDemo()
+      const { config: named } = command.optsWithGlobals<{ config?: string }>()
+      const path = named === undefined ? (findConfig() ?? placeDemo()) : configPath(command)
       const { runGateway } = await import('../run-gateway.ts')
       process.exitCode = await runGateway({
         path,
@@ -50,13 +50,4 @@ ${tries.map((line) => `    ${line}\n`).join('')}
   Change ${relative('.', path)} and it is served at once. Ctrl-C ends everything.
 
 `
-}
-
-function hasConfig(command: Command): boolean {
-  if (command.optsWithGlobals<{ config?: string }>().config !== undefined) return true
-  try {
-    return existsSync(configPath(command))
-  } catch {
-    return false
-  }
 }

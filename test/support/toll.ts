@@ -19,10 +19,15 @@ export async function startToll(
     readonly admin: string
     readonly processes?: number
     readonly env?: NodeJS.ProcessEnv
+    /** Another build/bin/toll.js than the one of this repository. */
+    readonly program?: string
+    /** The user it runs as. */
+    readonly uid?: number
   }
 ): Promise<Toll> {
-  const child = spawn(process.execPath, [`${root}build/bin/toll.js`, ...args], {
+  const child = spawn(process.execPath, [options.program ?? `${root}build/bin/toll.js`, ...args], {
     cwd: options.cwd,
+    ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
     env: { ...process.env, ...options.env }
   })
   let output = ''
