@@ -5,7 +5,7 @@ import { type LoadedConfig, loadConfig } from './config/config.ts'
 import type { Report } from './config/mistake.ts'
 import { listen, shutdown } from './config/process.ts'
 import { furnish, newCorridor, openDoors } from './plugins/corridor.ts'
-import { doorLimit, guardedAs } from './plugins/door-limit.ts'
+import { doorLimit, guardArea } from './plugins/door-limit.ts'
 import { plugins } from './plugins/index.ts'
 import { problem } from './plugins/problem.ts'
 import { requestId } from './plugins/request-id.ts'
@@ -168,11 +168,8 @@ async function buildAdmin(
   opened.push(admin)
   problem.setup(admin, config.problem, services)
   requestId.setup(admin, {}, services)
-  // Before @fastify/rate-limit, whose own onRoute hook reads what this one writes.
-  admin.addHook('onRoute', (route) => {
-    if (route.url.startsWith('/admin')) route.config = { ...route.config, ...guardedAs(admin, 'admin') }
-  })
   await doorLimit.setup(admin, config.doors, services)
+  guardArea(admin, 'admin', (path) => path.startsWith('/admin'))
   admin.addHook('onRequest', (request, _reply, done) => done(request.exchange.refusal as Error | undefined))
   guardAdmin(
     admin,

@@ -1,6 +1,6 @@
 import fastifyRateLimit, { type FastifyRateLimitStoreCtor, type RateLimitOptions } from '@fastify/rate-limit'
 import { Type } from '@sinclair/typebox'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
 import { Duration, toMilliseconds } from '../config/units.ts'
 import { TooManyAttempts } from '../errors.ts'
 import { Attempts } from '../services/limits/attempts.ts'
@@ -52,7 +52,6 @@ export const doorLimit = definePlugin({
     await app.register(fastifyRateLimit, {
       global: false,
       store: storeOn(services.shared('door-attempts', () => new Attempts())),
-      keyGenerator: ({ exchange }) => networkOf(exchange.client),
       addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
       addHeadersOnExceeding: {
         'x-ratelimit-limit': false,
@@ -75,8 +74,19 @@ export const guardedAs = (app: FastifyInstance, door: Door): { rateLimit: RateLi
   rateLimit: app.doorLimits[door]
 })
 
+/**
+ * Guards a part of an app from here on in its order of hooks. A route's own limit comes after all hooks of the app: too late to slow
+ * down whoever tries tokens against a hook that checks them.
+ */
+export function guardArea(app: FastifyInstance, door: Door, isInside: (path: string) => boolean): void {
+  const limit = app.rateLimit(app.doorLimits[door]) as onRequestAsyncHookHandler
+  app.addHook('onRequest', async (request, reply) => {
+    if (isInside(request.exchange.path)) await limit.call(app, request, reply)
+  })
+}
+
 const limitOf = (door: Door, { max, window }: { max: number; window: string }): RateLimitOptions => ({
-  groupId: `:${door}`,
+  keyGenerator: ({ exchange }) => `${door} ${networkOf(exchange.client)}`,
   max,
   timeWindow: toMilliseconds(window)
 })
