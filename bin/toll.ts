@@ -5,6 +5,7 @@ import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
 import { docsCommand } from './commands/docs.ts'
+import { doctorCommand } from './commands/doctor.ts'
 import { keyCommand } from './commands/key.ts'
 import { logsCommand } from './commands/logs.ts'
 import { psCommand } from './commands/ps.ts'
@@ -41,6 +42,7 @@ const commands = [
   userCommand,
   sessionCommand,
   keyCommand,
+  doctorCommand,
   schemaCommand,
   docsCommand
 ]
