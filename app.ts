@@ -9,17 +9,19 @@ import { doorLimit, guardArea } from './plugins/door-limit.ts'
 import { plugins } from './plugins/index.ts'
 import { problem } from './plugins/problem.ts'
 import { requestId } from './plugins/request-id.ts'
+import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
 import { adminSlice, adminToken, guardAdmin } from './routes/admin/admin.ts'
 import { registerConfig } from './routes/admin/config.ts'
 import type { Control } from './routes/admin/control.ts'
+import { registerRoutes } from './routes/admin/routes.ts'
 import { registerRuntime } from './routes/admin/runtime.ts'
 import { adminVerifier, registerSessions } from './routes/admin/sessions.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
 import { registerProxy } from './routes/proxy.ts'
-import { compileTable } from './routes/table/compile.ts'
+import { compileTable, type Table } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { InFlight } from './services/in-flight.ts'
@@ -30,6 +32,7 @@ import { openStore } from './services/store/open.ts'
 import { storeSlice } from './services/store/slice.ts'
 import type { LineWriter } from './services/telemetry/line-writer.ts'
 import type { Log, LogFormat } from './services/telemetry/log.ts'
+import type { Pool } from './services/upstream/pool.ts'
 import { openPools } from './services/upstream/pools.ts'
 import { servicesSlice } from './services/upstream/slice.ts'
 
@@ -42,6 +45,7 @@ export const slices = [
   routesSlice,
   servicesSlice,
   { key: 'runtime', slice: runtimeSlice },
+  thirdParty,
   ...plugins
 ] as const satisfies readonly Slice[]
 
@@ -98,8 +102,12 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
       async (opening) => (await opening).close()
     )
     const services: Services = { store, directory: loaded.directory, shared: lease.shared }
-    const app = await buildApp(loaded, services, process, opened)
-    const admin = await buildAdmin(loaded, services, process, opened)
+    const served = {
+      table: compileTable(loaded.value.routes),
+      pools: openPools(services, loaded.value.services)
+    }
+    const app = await buildApp(loaded, services, served, process, opened)
+    const admin = await buildAdmin(loaded, services, served, process, opened)
     return { loaded, app, admin, inFlight: new InFlight(), close }
   } catch (error) {
     await close()
@@ -107,14 +115,20 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
   }
 }
 
+/** What both sides know of the routes and services of one config. */
+interface Served {
+  readonly table: Table
+  readonly pools: ReadonlyMap<string, Pool>
+}
+
 /** The public side: the corridor, the gateway's own doors, and every configured route. */
 async function buildApp(
   { value: config, directory }: GatewayConfig,
   services: Services,
+  { table, pools }: Served,
   process: Process,
   opened: FastifyInstance[]
 ): Promise<FastifyInstance> {
-  const table = compileTable(config.routes)
   const isDoor = doorsOf(config.auth)
   const app = newCorridor({
     log: process.log,
@@ -125,7 +139,7 @@ async function buildApp(
   })
   opened.push(app)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
-  const corridor = await placeThirdParty(builtIn as unknown as Placed[], [], directory)
+  const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)
   const steps = await furnish(
     app,
     corridor,
@@ -144,7 +158,7 @@ async function buildApp(
   await registerProxy(app, {
     path: proxyPath,
     table,
-    pools: openPools(services, config.services),
+    pools,
     identityHeaders: config.auth?.headers
   })
   await app.ready()
@@ -155,6 +169,7 @@ async function buildApp(
 async function buildAdmin(
   { value: config, directory }: GatewayConfig,
   services: Services,
+  { table, pools }: Served,
   process: Process,
   opened: FastifyInstance[]
 ): Promise<FastifyInstance> {
@@ -179,6 +194,7 @@ async function buildAdmin(
   registerHealth(admin, process.control, services)
   registerConfig(admin, process.control)
   await registerSessions(admin, config.auth, services)
+  registerRoutes(admin, table, config.routes, pools)
   registerRuntime(admin, process.runtime)
   await admin.ready()
   return admin
