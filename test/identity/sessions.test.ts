@@ -1,0 +1,180 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { userHashOf } from '../../services/identity/refresh-token.ts'
+import { type SessionPolicy, Sessions } from '../../services/identity/sessions/sessions.ts'
+import { openStores } from '../support/stores.ts'
+
+const minute = 60_000
+const policy: SessionPolicy = { idle: minute, absolute: 10 * minute, grace: minute, cap: 0, evicts: true }
+
+const stores = await openStores(t)
+for (const store of stores) {
+  const open = (overrides: Partial<SessionPolicy> = {}) => new Sessions(store, { ...policy, ...overrides })
+  let users = 0
+  /** A user nobody else in this file has. */
+  const newUser = () => {
+    users += 1
+    const userHash = `user${String(users).padStart(8, '0')}`
+    return { uid: `u${users}`, userHash, stamp: 'stamp', leastEpoch: 0, address: '127.0.0.1', agent: 'tap' }
+  }
+  const begin = async (sessions: Sessions, user = newUser()): Promise<string> => {
+    const created = await sessions.create(user)
+    if (created.outcome !== 'CREATED') throw new Error(created.outcome)
+    return created.sid
+  }
+
+  t.test(`${store.driver}: a refresh token is exchanged once, and again only inside the grace`, async (t) => {
+    const sessions = open({ grace: 300 })
+    const sid = await begin(sessions)
+    const first = await sessions.rotate(sid, 0)
+    t.match(first, { outcome: 'ROTATED', generation: 1, stamp: 'stamp', epoch: 0 })
+    t.match(await sessions.rotate(sid, 0), { outcome: 'REPLAY', generation: 1 })
+    t.match(await sessions.rotate(sid, 1), { outcome: 'ROTATED', generation: 2 })
+    t.match(await sessions.rotate(sid, 1), { outcome: 'REPLAY', generation: 2 }, 'the immediate parent')
+    await sleep(320)
+    t.match(await sessions.rotate(sid, 1), { outcome: 'REUSE', uid: first.uid, remaining: 0 }, 'too late')
+    t.match(await sessions.rotate(sid, 2), { outcome: 'GONE' }, 'the family died with it')
+  })
+
+  t.test(`${store.driver}: a token older than the parent ends the family at once`, async (t) => {
+    const sessions = open()
+    const user = newUser()
+    const sid = await begin(sessions, user)
+    const other = await begin(sessions, user)
+    await sessions.rotate(sid, 0)
+    await sessions.rotate(sid, 1)
+    t.match(await sessions.rotate(sid, 0), { outcome: 'REUSE', remaining: 1 })
+    t.equal(await sessions.exists(sid), false)
+    t.equal(await sessions.exists(other), true, 'other sessions of the user go on')
+  })
+
+  t.test(`${store.driver}: 64 concurrent exchanges make one new generation`, async (t) => {
+    const sessions = open()
+    const sid = await begin(sessions)
+    const all = await Promise.all(Array.from({ length: 64 }, () => sessions.rotate(sid, 0)))
+    t.equal(all.filter(({ outcome }) => outcome === 'ROTATED').length, 1)
+    t.equal(all.filter(({ outcome }) => outcome === 'REPLAY').length, 63)
+    t.same([...new Set(all.map(({ generation }) => generation))], [1])
+  })
+
+  t.test(`${store.driver}: a token newer than the store remembers goes on from there`, async (t) => {
+    const sessions = open()
+    const sid = await begin(sessions)
+    t.match(await sessions.rotate(sid, 5), { outcome: 'FASTFORWARD', generation: 6 })
+    t.match(await sessions.rotate(sid, 6), { outcome: 'ROTATED', generation: 7 })
+  })
+
+  t.test(
+    `${store.driver}: an unused session ends, a used one slides, none outlives its absolute end`,
+    async (t) => {
+      const sessions = open({ idle: 400, absolute: 1000 })
+      const idle = await begin(sessions)
+      const used = await begin(sessions)
+      for (let round = 0; round < 4; round += 1) {
+        await sleep(200)
+        await sessions.touch([[used, 0]])
+      }
+      t.equal(await sessions.exists(idle), false)
+      t.match(await sessions.rotate(idle, 0), { outcome: 'GONE' })
+      t.equal(await sessions.exists(used), true)
+      t.match(await sessions.rotate(used, 0), { outcome: 'ROTATED' })
+      await sleep(300)
+      t.equal(await sessions.exists(used), false, 'rotation does not extend the absolute end')
+    }
+  )
+
+  t.test(`${store.driver}: touching never moves the last use backwards`, async (t) => {
+    const sessions = open()
+    const sid = await begin(sessions)
+    const before = await sessions.read(sid)
+    await sessions.touch([[sid, 30_000]])
+    t.same((await sessions.read(sid))?.lastSeenAt, before?.lastSeenAt)
+    await sleep(5)
+    await sessions.touch([[sid, 0]])
+    t.ok((await sessions.read(sid))!.lastSeenAt > before!.lastSeenAt)
+  })
+
+  t.test(`${store.driver}: ending a user ends every session and outdates every token`, async (t) => {
+    const sessions = open()
+    const user = newUser()
+    const sids = [await begin(sessions, user), await begin(sessions, user)]
+    const bystander = await begin(sessions)
+    const { epoch, sessions: ended } = await sessions.endUser(user.userHash, 0)
+    t.equal(epoch, 1)
+    t.same([...ended].sort(), [...sids].sort())
+    for (const sid of sids) t.match(await sessions.rotate(sid, 0), { outcome: 'GONE' })
+    t.equal(await sessions.exists(bystander), true)
+    t.match(
+      await sessions.create(user),
+      { outcome: 'CREATED', epoch: 1 },
+      'the next sign-in starts in the new epoch'
+    )
+    t.equal((await sessions.endUser(user.userHash, 7)).epoch, 8, 'above what a gateway remembers')
+  })
+
+  t.test(`${store.driver}: ending a session says what is left`, async (t) => {
+    const sessions = open()
+    const user = newUser()
+    const [one, two] = [await begin(sessions, user), await begin(sessions, user)]
+    t.same(await sessions.end(one), { existed: true, remaining: 1 })
+    t.same(await sessions.end(one), { existed: false, remaining: 1 })
+    t.same(await sessions.end(two), { existed: true, remaining: 0 })
+  })
+
+  t.test(
+    `${store.driver}: beyond the cap the session used least recently goes, or the new one`,
+    async (t) => {
+      const evicting = open({ cap: 2 })
+      const user = newUser()
+      const oldest = await begin(evicting, user)
+      await sleep(5)
+      const older = await begin(evicting, user)
+      await sleep(5)
+      await evicting.touch([[oldest, 0]])
+      const created = await evicting.create(user)
+      t.match(created, { outcome: 'CREATED', evicted: [older] })
+      t.equal(await evicting.exists(older), false)
+      t.equal(await evicting.exists(oldest), true)
+      t.match(await open({ cap: 2, evicts: false }).create(user), { outcome: 'CAP' })
+      t.equal((await evicting.list(user.userHash)).length, 2)
+    }
+  )
+
+  t.test(`${store.driver}: lists what it knows of a user's sessions, the one used last first`, async (t) => {
+    const sessions = open()
+    const user = newUser()
+    const first = await begin(sessions, user)
+    await sleep(5)
+    const second = await begin(sessions, user)
+    const listed = await sessions.list(user.userHash)
+    t.same(
+      listed.map(({ sid }) => sid),
+      [second, first]
+    )
+    t.match(listed[0], { uid: user.uid, address: '127.0.0.1', agent: 'tap', epoch: 0 })
+    t.equal(listed[0]!.expiresAt - listed[0]!.createdAt, policy.absolute)
+  })
+
+  t.test(`${store.driver}: counts sessions and users that are there`, async (t) => {
+    const sessions = open()
+    const start = await sessions.online()
+    const user = newUser()
+    const [one, two] = [await begin(sessions, user), await begin(sessions, user)]
+    const other = await begin(sessions)
+    await sessions.markOnline([
+      [one, 0],
+      [two, 0],
+      [other, 0]
+    ])
+    t.same(await sessions.online(), { sessions: start.sessions + 3, users: start.users + 2 })
+    t.equal((await sessions.page(0, 2)).length, 2)
+    await sessions.markOffline([[one, 1]])
+    t.same(await sessions.online(), { sessions: start.sessions + 2, users: start.users + 2 })
+    await sessions.markOffline([
+      [two, 0],
+      [other, 0]
+    ])
+    t.same(await sessions.online(), start)
+    t.equal(userHashOf(one), user.userHash)
+  })
+}
