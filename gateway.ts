@@ -7,6 +7,7 @@ import { ConfigError } from './config/mistake.ts'
 import { splitAddress } from './config/process.ts'
 import { toBytes, toMilliseconds } from './config/units.ts'
 import { type ConfigWatch, watchConfig } from './config/watch.ts'
+import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
 
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
@@ -39,8 +40,11 @@ export class Gateway implements Control {
   readonly #registry = new ServiceRegistry()
   /** Keeps what must live as long as the process, whatever the config says. */
   readonly #lease: Lease = this.#registry.lease()
-  readonly #retiring = new Set<Promise<void>>()
+  /** Configs that were replaced and still have requests under way. */
+  readonly #replaced = new Set<Generation>()
   readonly #runtime: Runtime
+  /** Answers that are not out yet, whichever config they belong to. */
+  readonly #underWay = new Set<ServerResponse>()
   #servers: { public: Server; admin: Server } | undefined
   #current: Generation | undefined
   #watcher: ConfigWatch | undefined
@@ -162,14 +166,14 @@ export class Gateway implements Control {
 
   /** Lets the requests of a replaced app finish, then closes it and what only it held. */
   #retire(generation: Generation): void {
-    const retiring = generation.inFlight
+    this.#replaced.add(generation)
+    generation.inFlight
       .idle(retireTimeout)
       .then(() => generation.close())
       .catch((error: unknown) =>
-        this.#options.log.error({ cause: String(error) }, 'an old config did not close')
+        this.#options.log.error({ cause: causeCode(error) }, 'an old config did not close')
       )
-      .finally(() => this.#retiring.delete(retiring))
-    this.#retiring.add(retiring)
+      .finally(() => this.#replaced.delete(generation))
   }
 
   async #listen(config: Values): Promise<void> {
@@ -204,8 +208,12 @@ export class Gateway implements Control {
   #serve(side: 'app' | 'admin', request: IncomingMessage, response: ServerResponse): void {
     const generation = this.#current!
     generation.inFlight.enter()
-    response.once('close', generation.inFlight.leave)
-    if (this.isDraining) response.setHeader('connection', 'close')
+    this.#underWay.add(response)
+    response.once('close', () => {
+      this.#underWay.delete(response)
+      generation.inFlight.leave()
+    })
+    if (this.isDraining) response.shouldKeepAlive = false
     generation[side].routing(request, response)
   }
 
@@ -225,7 +233,9 @@ export class Gateway implements Control {
     await new Promise((resolve) => setTimeout(resolve, toMilliseconds(delay)))
     const servers = this.#servers!
     servers.public.close()
-    await this.#current!.inFlight.idle(toMilliseconds(timeout))
+    for (const response of this.#underWay) response.shouldKeepAlive = false
+    const generations = [this.#current!, ...this.#replaced]
+    await Promise.all(generations.map(({ inFlight }) => inFlight.idle(toMilliseconds(timeout))))
     await this.#abandon()
   }
 
@@ -235,7 +245,7 @@ export class Gateway implements Control {
       server.close()
       server.closeAllConnections()
     }
-    await this.#current?.close()
+    await Promise.all([this.#current, ...this.#replaced].map((generation) => generation?.close()))
     await this.#lease.release()
   }
 }
