@@ -25,7 +25,7 @@ export interface LoadedConfig<Slices extends readonly Slice[] = readonly Slice[]
   /** The file as it was written, references kept, secrets as "[secret]". */
   readonly redacted: unknown
   readonly warnings: readonly Mistake[]
-  /** The text that was read, secrets starred out, for the code frames of warnings. */
+  /** The text that was read, secrets starred out, for the code frames of warnings; '' without any. */
   readonly text: string
 }
 
@@ -75,8 +75,8 @@ export async function loadConfig<const Slices extends readonly Slice[]>(
     })
   )
   runChecks(checks, value, findings)
-  const text = maskText(source, shape)
-  if (findings.hasErrors) throw findings.error(text)
+  if (findings.hasErrors) throw findings.error(maskText(source, shape))
+  const warnings = findings.mistakes()
   return {
     value: deepFreeze(value) as ConfigOf<Slices>,
     revision: createHash('sha256').update(canonical(value)).digest('hex').slice(0, 12),
@@ -84,8 +84,8 @@ export async function loadConfig<const Slices extends readonly Slice[]>(
     directory,
     files: interpolation.files,
     redacted: redact(source, shape),
-    warnings: findings.mistakes(),
-    text
+    warnings,
+    text: warnings.length > 0 ? maskText(source, shape) : ''
   }
 }
 

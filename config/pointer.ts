@@ -1,6 +1,9 @@
 /** Makes a JSON pointer (RFC 6901) of keys and indices. */
 export const pointerOf = (...keys: readonly (string | number)[]): string =>
-  keys.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+  keys.map((key) => `/${escaped(String(key))}`).join('')
+
+const escaped = (key: string): string =>
+  /[~/]/.test(key) ? key.replaceAll('~', '~0').replaceAll('/', '~1') : key
 
 /** The keys a JSON pointer is made of. */
 export const keysOf = (pointer: string): string[] =>

@@ -1,31 +1,27 @@
-import { keysOf } from './pointer.ts'
 import { isReference, withoutPassword } from './sentence.ts'
 import type { Shape } from './shape.ts'
-import { eachScalar, plainOf, type Source } from './source.ts'
-
-type Scalar = string | number | boolean | null
+import { plainOf, type Source, type SourceNode } from './source.ts'
 
 /** The file as it was written, references kept, with what is secret replaced by "[secret]". */
-export function redact(source: Source, shape: Shape): unknown {
-  if (source.root === undefined) return undefined
-  return plainOf(source.root, (pointer, scalar) => {
-    if (holdsSecret(shape, pointer, scalar)) return '[secret]'
+export function redact({ root }: Source, shape: Shape): unknown {
+  if (root === undefined) return undefined
+  const secrets = new Set(shape.secretsOf(root).filter(isLiteral))
+  return plainOf(root, (_, scalar, node) => {
+    if (secrets.has(node)) return '[secret]'
     return typeof scalar === 'string' ? withoutPassword(scalar) : scalar
   })
 }
 
 /** The text of the file with every secret starred out, character by character, so that code frames keep their columns. */
-export function maskText(source: Source, shape: Shape | undefined): string {
-  const { root, text } = source
+export function maskText({ root, text }: Source, shape: Shape | undefined): string {
+  const secrets = root === undefined || shape === undefined ? [] : shape.secretsOf(root).filter(isLiteral)
   let masked = ''
   let end = 0
-  if (root !== undefined && shape !== undefined) {
-    eachScalar(root, (pointer, scalar, node) => {
-      // An alias of YAML leads back to text that was passed before.
-      if (node.start < end || !holdsSecret(shape, pointer, scalar)) return
-      masked += text.slice(end, node.start) + stars(text.slice(node.start, node.end))
-      end = node.end
-    })
+  for (const node of secrets.sort((left, right) => left.start - right.start)) {
+    // Aliases of YAML lead to the same text more than once.
+    if (node.start < end) continue
+    masked += text.slice(end, node.start) + stars(text.slice(node.start, node.end))
+    end = node.end
   }
   return withoutPassword(masked + text.slice(end), stars).replace(
     secretLooking,
@@ -34,14 +30,14 @@ export function maskText(source: Source, shape: Shape | undefined): string {
   )
 }
 
-/** Where no schema says what a field is (unknown keys, a broken file), its name does. */
-const secretName = /(?:password|passwd|secret|token|api[-_]?key|private[-_]?key)$/i
+/** Where the file itself is broken, and no schema says what a field is, its name does. */
 const secretLooking =
   /(["']?[\w-]*(?:password|passwd|secret|token|api[-_]?key|private[-_]?key)["']?\s*:[ \t]*)("[^"\n]*"?|'[^'\n]*'?|[^\s"'{[,#][^\n,#}\]]*)/gi
 
-function holdsSecret(shape: Shape, pointer: string, scalar: Scalar): boolean {
-  if (scalar === null || scalar === '' || (typeof scalar === 'string' && isReference(scalar))) return false
-  return shape.isSecret(pointer) ?? secretName.test(keysOf(pointer).at(-1) ?? '')
+/** A reference says where a secret is, not what it is. */
+function isLiteral({ value }: SourceNode): boolean {
+  if (value.kind !== 'scalar' || value.scalar === null || value.scalar === '') return false
+  return typeof value.scalar !== 'string' || !isReference(value.scalar)
 }
 
 const stars = (text: string): string => text.replaceAll(/[^\r\n]/g, '*')

@@ -53,12 +53,12 @@ export const schemasAt = (root: AnySchema, pointer: string): readonly AnySchema[
 /** Is the field, or anything it is part of, marked `secret`? */
 export function isSecret(root: AnySchema, pointer: string): boolean {
   const keys = keysOf(pointer)
-  return keys.some((_, index) =>
-    schemasAt(root, pointerOf(...keys.slice(0, index + 1))).some((schema) =>
-      [schema, ...branchesOf(schema)].some(({ secret }) => secret === true)
-    )
-  )
+  return keys.some((_, index) => schemasAt(root, pointerOf(...keys.slice(0, index + 1))).some(isMarked))
 }
+
+/** Is a schema, or a branch of it, marked `secret`? */
+export const isMarked = (schema: AnySchema): boolean =>
+  schema.secret === true || (schema.anyOf?.some(isMarked) ?? false)
 
 /**
  * Fills in the defaults of what is missing, in objects, lists, records and the branch of a union that fits; the value given is not changed.

@@ -1,6 +1,16 @@
 import type { TSchema } from '@sinclair/typebox'
-import { keysOf } from './pointer.ts'
-import { type AnySchema, coerce, isSecret, kindOf, schemasAt, withDefaults } from './schema.ts'
+import { keysOf, pointerOf } from './pointer.ts'
+import {
+  type AnySchema,
+  coerce,
+  isMarked,
+  isSecret,
+  kindOf,
+  schemasAt,
+  under,
+  withDefaults
+} from './schema.ts'
+import type { SourceNode } from './source.ts'
 import { type Finding, type ValidateOptions, validate } from './validate.ts'
 
 /** A schema and the place of the config that it describes. */
@@ -17,13 +27,38 @@ export class Shape {
     this.#parts = [{ at: '', schema: whole as AnySchema }, ...(places as readonly Part[])]
   }
 
-  /** Undefined when nothing describes the place. */
-  isSecret(pointer: string): boolean | undefined {
+  isSecret(pointer: string): boolean {
     const { at, schema } = this.#partOf(pointer)
-    const inner = pointer.slice(at.length)
-    if (isSecret(schema, inner)) return true
-    const isDescribed = schemasAt(schema, inner).some((one) => !['Unknown', 'Any'].includes(kindOf(one)))
-    return isDescribed ? false : undefined
+    return isSecret(schema, pointer.slice(at.length))
+  }
+
+  /** The scalars of a file that are secret by their schema, or by their name where no schema says what they are. */
+  secretsOf(root: SourceNode): SourceNode[] {
+    const places = new Map(this.#parts.map(({ at, schema }) => [at, schema]))
+    const found: SourceNode[] = []
+    const walk = (
+      node: SourceNode,
+      described: readonly AnySchema[],
+      pointer: string,
+      isWithin: boolean
+    ): void => {
+      const schemas = places.has(pointer) ? [places.get(pointer)!] : described
+      const isHidden = isWithin || schemas.some(isMarked)
+      const { value } = node
+      const step = (key: string, child: SourceNode): void =>
+        walk(
+          child,
+          schemas.flatMap((schema) => under(schema, key)),
+          pointer + pointerOf(key),
+          isHidden
+        )
+      if (value.kind === 'object') for (const [key, child] of value.entries) step(key, child)
+      else if (value.kind === 'array')
+        for (const [index, child] of value.items.entries()) step(`${index}`, child)
+      else if (isHidden || (schemas.every(isOpen) && secretName.test(pointer))) found.push(node)
+    }
+    walk(root, [], '', false)
+    return found
   }
 
   coerce(pointer: string, text: string): string | number | boolean {
@@ -48,6 +83,11 @@ export class Shape {
     return this.#parts.findLast(({ at }) => pointer === at || pointer.startsWith(`${at}/`)) ?? this.#parts[0]!
   }
 }
+
+const secretName = /(?:password|passwd|secret|token|api[-_]?key|private[-_]?key)$/i
+
+/** A field whose schema takes anything says nothing about it. */
+const isOpen = (schema: AnySchema): boolean => ['Unknown', 'Any'].includes(kindOf(schema))
 
 function valueAt(value: unknown, keys: readonly string[]): unknown {
   return keys.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], value)

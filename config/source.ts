@@ -106,11 +106,11 @@ export function eachScalar(
 /** The plain value of a tree, each scalar as `turn` gives it. */
 export function plainOf(
   node: SourceNode,
-  turn: (pointer: string, scalar: string | number | boolean | null) => unknown,
+  turn: (pointer: string, scalar: string | number | boolean | null, node: SourceNode) => unknown,
   pointer = ''
 ): unknown {
   const { value } = node
-  if (value.kind === 'scalar') return turn(pointer, value.scalar)
+  if (value.kind === 'scalar') return turn(pointer, value.scalar, node)
   if (value.kind === 'array')
     return value.items.map((item, index) => plainOf(item, turn, `${pointer}/${index}`))
   const plain: Record<string, unknown> = {}
