@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { type Answer, ask } from '../support/client.ts'
+import { startGateway } from '../support/gateway.ts'
+import { startRedis } from '../support/redis.ts'
+import { usersFile } from '../support/users.ts'
+
+const users = await usersFile({ kesa: { password: '123' } })
+
+async function start(t: Test, auth: Record<string, unknown> = {}) {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const { origin, log } = await startGateway(
+    t,
+    {
+      store: { driver: 'redis', url: redis.url },
+      auth: { users: { driver: 'file', path: 'users.json' }, ...auth },
+      routes: []
+    },
+    { files: { 'users.json': users } }
+  )
+  return {
+    redis,
+    log,
+    login: () => ask('POST', `${origin}/auth/login`, { json: { username: 'kesa', password: '123' } }),
+    refresh: (token: unknown) => ask('POST', `${origin}/auth/refresh`, { json: { refresh_token: token } }),
+    logout: (token: unknown) => ask('POST', `${origin}/auth/logout`, { token: String(token) }),
+    me: (token: unknown) => ask('GET', `${origin}/auth/me`, { token: String(token) })
+  }
+}
+
+function isUnavailable(t: Test, answer: Answer): void {
+  t.match(answer, { status: 503, body: { code: 'STORE_UNAVAILABLE' } })
+  t.equal(answer.headers.get('retry-after'), '1')
+  t.notMatch(answer.text, /redis|ECONN|ioredis|timed out|127\.0\.0\.1|stack/i)
+}
+
+async function until(what: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 5000
+  while (!(await what())) {
+    if (Date.now() > deadline) throw new Error('it did not happen within 5 s')
+    await sleep(50)
+  }
+}
+
+t.test(
+  'while Redis stalls, tokens pass, sign-in and refresh are 503 in time, and all is well afterwards',
+  async (t) => {
+    const { redis, login, refresh, me, logout } = await start(t)
+    const { body } = await login()
+    redis.pause()
+    t.equal((await me(body.access_token)).status, 200, 'no store call on the way')
+    const from = performance.now()
+    isUnavailable(t, await login())
+    isUnavailable(t, await refresh(body.refresh_token))
+    isUnavailable(t, await logout(body.access_token))
+    t.ok(performance.now() - from < 3000, 'each within its timeout')
+    redis.resume()
+    await until(async () => (await login()).status === 200)
+    t.equal((await refresh(body.refresh_token)).status, 200, 'not lost, not spent')
+    t.equal((await me(body.access_token)).status, 200)
+    t.equal((await logout(body.access_token)).status, 204)
+  }
+)
+
+t.test('past maxStaleness nobody knows what was revoked: 503, until the store is back', async (t) => {
+  const { redis, login, me } = await start(t, { maxStaleness: '1s' })
+  const { body } = await login()
+  redis.pause()
+  await until(async () => (await me(body.access_token)).status === 503)
+  isUnavailable(t, await me(body.access_token))
+  redis.resume()
+  await until(async () => (await me(body.access_token)).status === 200)
+})
+
+t.test('what was revoked stays revoked after Redis lost its memory', async (t) => {
+  const { redis, login, logout, me, refresh } = await start(t)
+  const [{ body: ended }, { body: going }] = [await login(), await login()]
+  t.equal((await logout(ended.access_token)).status, 204)
+  await redis.kill()
+  t.equal((await me(ended.access_token)).status, 401)
+  await redis.restart()
+  await until(async () => (await login()).status === 200)
+  t.equal((await me(ended.access_token)).status, 401)
+  t.equal((await me(going.access_token)).status, 200, 'a token in date needs no session in the store')
+  t.equal((await refresh(going.refresh_token)).status, 400, 'its session is gone: sign in again')
+})
+
+t.test('after Redis lost its memory, who was signed out everywhere can sign in again', async (t) => {
+  const { redis, login, me } = await start(t)
+  const { body } = await login()
+  t.ok(body.session)
+  await redis.kill()
+  await redis.restart()
+  await until(async () => (await login()).status === 200)
+  const { body: later } = await login()
+  t.equal((await me(later.access_token)).status, 200)
+})
