@@ -5,7 +5,7 @@ import { startToll } from './support/toll.ts'
 
 t.test('the README can be followed to the letter', async (t) => {
   // What `npm start` serves, in a directory of its own and on free ports.
-  const files = ['gateway.config.json', 'gateway.schema.json', 'examples/demo']
+  const files = ['gateway.config.json', 'examples/demo']
   const box = await makeSandbox(t, Object.fromEntries(files.map((file) => [file, file])))
   const toll = await startToll(t, ['demo'], {
     cwd: box.directory,

@@ -2,12 +2,13 @@
 import { createServer } from 'node:http'
 
 const server = createServer((request, response) => {
-  if (request.url === '/ping') {
+  const [path] = request.url.split('?')
+  if (path === '/ping') {
     response.setHeader('content-type', 'text/plain')
     response.end('pong\n')
     return
   }
-  if (request.url === '/clock') {
+  if (path === '/clock') {
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
     const tick = () => response.write(`event: tick\ndata: ${new Date().toISOString()}\n\n`)
     const timer = setInterval(tick, 1000)

@@ -13,10 +13,11 @@ const server = createServer((request, response) => {
     response.end(`${JSON.stringify(body)}\n`)
   }
   const user = request.headers['x-user-id']
-  const id = /^\/(\d+)$/.exec(request.url)?.[1]
+  const [path] = request.url.split('?')
+  const id = /^\/(\d+)$/.exec(path)?.[1]
 
-  if (request.url === '/' && request.method === 'GET') answer(200, { user, node: port, orders })
-  else if (request.url === '/report') answer(200, { user, node: port, orders: orders.length })
+  if (path === '/') answer(200, { user, node: port, orders })
+  else if (path === '/report') answer(200, { user, node: port, orders: orders.length })
   else if (id !== undefined) {
     const order = orders.find((order) => order.id === Number(id))
     if (order === undefined) answer(404, { error: `there is no order ${id}` })
