@@ -1,7 +1,7 @@
-import fastifyRedis from '@fastify/redis'
 import type { FastifyInstance } from 'fastify'
 import fastifyPlugin from 'fastify-plugin'
-import { RedisStore } from '../services/store/redis.ts'
+import type { RedisStore } from '../services/store/redis.ts'
+import type { Store } from '../services/store/store.ts'
 import { definePlugin } from './plugin.ts'
 
 /**
@@ -14,7 +14,9 @@ export const redis = definePlugin({
   key: 'redis',
 
   async setup(app, _options, { store }) {
-    if (!(store instanceof RedisStore)) return undefined
+    if (!isRedis(store)) return undefined
+    // Loaded here, since it brings ioredis along, which takes its time to load.
+    const { default: fastifyRedis } = await import('@fastify/redis')
     const { client } = store
     await app.register(
       fastifyPlugin(async (inner) => {
@@ -25,3 +27,5 @@ export const redis = definePlugin({
     return undefined
   }
 })
+
+const isRedis = (store: Store): store is RedisStore => 'client' in store
