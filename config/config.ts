@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
+import { Type } from '@sinclair/typebox'
 import { type ConfigOf, closed, type Slice, schemaOf } from './compose.ts'
 import { Findings } from './findings.ts'
 import { type Interpolation, interpolate } from './interpolate.ts'
@@ -110,9 +111,8 @@ async function readText(path: string): Promise<string> {
 
 function shapeOf(slices: readonly Slice[], extensions: readonly Extension[]): Shape {
   const fragments = extensions.map(({ key, route }) => ({ key, ...(route && { route }) }))
-  const places = extensions.flatMap(({ at, slice }) =>
-    slice === undefined ? [] : [{ at, schema: closed(slice) }]
-  )
+  // Options of a plugin that has no schema are read by nobody.
+  const places = extensions.map(({ at, slice }) => ({ at, schema: closed(slice ?? Type.Object({})) }))
   return new Shape(schemaOf([...slices, ...fragments]), places)
 }
 

@@ -3,6 +3,8 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Extension } from '../config/config.ts'
 import type { Report } from '../config/mistake.ts'
+import { nearest } from '../config/nearest.ts'
+import { plugins as builtIn } from './index.ts'
 import type { GatewayPlugin } from './plugin.ts'
 
 /** A step of the corridor with the options it is set up with. */
@@ -18,6 +20,15 @@ export interface ThirdParty {
   readonly options?: unknown
 }
 
+/** What a step does, for those whose key in the config says what it is about; `after` takes both. */
+const stepNames: Readonly<Record<string, string>> = {
+  'access-log': 'log',
+  'request-id': 'requestId',
+  'rate-limit': 'limit-by-subject',
+  authenticate: 'auth',
+  authorize: 'rules'
+}
+
 /**
  * Imports the modules that a config names, so that their slices take part in its validation: each entry's `options` are checked by
  * the plugin's `slice`, each route by its `route` fragment. A module exports its plugin as `default` or `plugin`.
@@ -29,15 +40,20 @@ export async function thirdPartySlices(
   directory: string
 ): Promise<readonly Extension[]> {
   const taken = new Set(corridor.map(({ key }) => key))
+  const steps = new Set([...builtIn.map(({ key }) => key), ...Object.keys(stepNames)])
   const extensions: Extension[] = []
   for (const [index, entry] of (Array.isArray(entries) ? entries : []).entries()) {
-    const use = (entry as Partial<ThirdParty> | null)?.use
+    const { use, after } = (entry ?? {}) as Partial<ThirdParty>
     if (typeof use !== 'string') continue
     const at = `/plugins/${index}`
+    if (typeof after === 'string' && !steps.has(after)) {
+      report.error(`${at}/after`, `there is no plugin "${after}" to stand after`, nearest(after, steps))
+    }
     try {
       const plugin = await importPlugin(use, directory)
       if (taken.has(plugin.key)) report.error(`${at}/use`, `another plugin has the key "${plugin.key}"`)
       taken.add(plugin.key)
+      steps.add(plugin.key)
       extensions.push({ ...plugin, at: `${at}/options` })
     } catch (error) {
       report.error(`${at}/use`, `the plugin cannot be loaded: ${(error as Error).message.split('\n')[0]}`)
@@ -54,7 +70,7 @@ export async function placeThirdParty(
 ): Promise<readonly Placed[]> {
   const placed = [...corridor]
   for (const { use, after, options } of entries) {
-    const at = placed.findIndex(({ plugin: { key } }) => key === after)
+    const at = placed.findLastIndex(({ plugin: { key } }) => key === (stepNames[after] ?? after))
     if (at === -1) throw new Error(`the plugin "${use}" asks to stand after "${after}", which is no plugin.`)
     placed.splice(at + 1, 0, { plugin: await importPlugin(use, directory), options })
   }
