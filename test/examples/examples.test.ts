@@ -39,6 +39,7 @@ async function follow(
 
 t.test('minimal', (t) => follow(t, 'minimal', { processes: 1 }))
 t.test('two services', (t) => follow(t, 'two-services', { processes: 3 }))
+t.test('go-jwt', (t) => follow(t, 'go-jwt', { processes: 1 }))
 t.test('WebSocket and Server-Sent Events', (t) => follow(t, 'websocket-sse', { processes: 1 }))
 t.test('Redis', async (t) => {
   const redis = await startRedis()
