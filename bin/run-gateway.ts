@@ -3,7 +3,7 @@ import { renderMistakes } from '../config/frame.ts'
 import { ConfigError } from '../config/mistake.ts'
 import { Gateway } from '../gateway.ts'
 import { LineWriter } from '../services/telemetry/line-writer.ts'
-import { createLog, type LogFormat } from '../services/telemetry/log.ts'
+import { createLog, type Log, type LogFormat } from '../services/telemetry/log.ts'
 import { hasDemoUsers } from './demo-files.ts'
 
 export interface RunOptions {
@@ -20,10 +20,11 @@ export interface RunOptions {
 export async function runGateway({ path, runtime, format, onServing }: RunOptions): Promise<number> {
   const lines = new LineWriter(process.stdout)
   let gateway: Gateway
+  let log: Log
   try {
     const { value, warnings } = await loadGatewayConfig(path)
     const chosen = format ?? formatOf(value.log.format)
-    const log = createLog(lines, chosen, value.log.level)
+    log = createLog(lines, chosen, value.log.level)
     for (const warning of warnings) log.warn(warning.sentence)
     if (runtime !== true && hasDemoUsers(value)) log.warn(demoUsersWarning)
     gateway = await Gateway.start({
@@ -53,7 +54,9 @@ export async function runGateway({ path, runtime, format, onServing }: RunOption
     process.on('SIGTERM', leave)
     process.on('SIGINT', leave)
   })
+  log.info('leaving: no new connections, requests under way may finish')
   await gateway.stop()
+  log.info('left')
   lines.close()
   return 0
 }
