@@ -32,6 +32,7 @@ import { openStore } from './services/store/open.ts'
 import { storeSlice } from './services/store/slice.ts'
 import type { LineWriter } from './services/telemetry/line-writer.ts'
 import type { Log, LogFormat } from './services/telemetry/log.ts'
+import { tunnelsOf } from './services/transport/tunnel.ts'
 import type { Pool } from './services/upstream/pool.ts'
 import { openPools } from './services/upstream/pools.ts'
 import { servicesSlice } from './services/upstream/slice.ts'
@@ -159,6 +160,7 @@ async function buildApp(
     path: proxyPath,
     table,
     pools,
+    tunnels: tunnelsOf(services),
     identityHeaders: config.auth?.headers
   })
   await app.ready()

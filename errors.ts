@@ -116,6 +116,13 @@ export const UnsupportedMediaType = kind(
   false,
   'The content type "%s" is not taken here; send %s.'
 )
+export const ExpectationFailed = kind(
+  'EXPECTATION_FAILED',
+  417,
+  'client',
+  false,
+  'The gateway meets no expectation but "100-continue".'
+)
 export const RateLimited = kind(
   'RATE_LIMITED',
   429,

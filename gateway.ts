@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import type { Duplex, Writable } from 'node:stream'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Writable } from 'node:stream'
 import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig } from './app.ts'
 import { renderMistakes } from './config/frame.ts'
 import { ConfigError } from './config/mistake.ts'
@@ -9,6 +9,8 @@ import { toBytes, toMilliseconds } from './config/units.ts'
 import { type ConfigWatch, watchConfig } from './config/watch.ts'
 import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
+import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
+import { guardWire } from './routes/wire.ts'
 
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
@@ -189,9 +191,17 @@ export class Gateway implements Control {
     }
     const servers = { public: createServer(settings), admin: createServer(settings) }
     this.#servers = servers
-    servers.public.on('request', (request, response) => this.#serve('app', request, response))
-    servers.public.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
-    servers.admin.on('request', (request, response) => this.#serve('admin', request, response))
+    const problemBase = () => this.config.value.problem.base
+    for (const [server, side] of [
+      [servers.public, 'app'],
+      [servers.admin, 'admin']
+    ] as const) {
+      guardWire(server, {
+        problemBase,
+        onRequest: (request, response) => this.#serve(side, request, response)
+      })
+    }
+    servers.public.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as Socket, head))
     await listening(servers.public, config.listen.public)
     await listening(servers.admin, config.listen.admin)
   }
@@ -217,11 +227,15 @@ export class Gateway implements Control {
     generation[side].routing(request, response)
   }
 
-  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+  #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    if (!isWebSocket(request)) {
+      ignoreUpgrade(this.#servers!.public, request, socket, head)
+      return
+    }
     const generation = this.#current!
     generation.inFlight.enter()
-    socket.once('close', generation.inFlight.leave)
-    socket.destroy(request.complete ? undefined : new Error(String(head.length)))
+    // It closes as soon as the socket is a tunnel: a WebSocket outlives the config that let it in.
+    handUpgrade(generation.app, request, socket, head).once('close', generation.inFlight.leave)
   }
 
   /** Says "not ready", waits `shutdown.delay`, stops accepting, lets requests finish, ends WebSockets, closes everything. */

@@ -3,6 +3,7 @@ import httpProxy from '@fastify/http-proxy'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { RouteNotFound } from '../errors.ts'
 import type { RouteInfo } from '../plugins/plugin.ts'
+import type { Tunnels } from '../services/transport/tunnel.ts'
 import type { Pool } from '../services/upstream/pool.ts'
 import { Call, type Plan } from './proxy/call.ts'
 import { type IdentityHeaders, RequestHeaders } from './proxy/request-headers.ts'
@@ -13,6 +14,7 @@ export interface ProxyOptions {
   readonly path: string
   readonly table: Table
   readonly pools: ReadonlyMap<string, Pool>
+  readonly tunnels: Tunnels
   /** Without `auth` nobody is told who asks, and still no client may say it. */
   readonly identityHeaders: IdentityHeaders | undefined
 }
@@ -21,14 +23,14 @@ export interface ProxyOptions {
 export type Plans = ReadonlyMap<RouteInfo, Plan>
 
 /** Decides everything about proxying that the config decides. */
-export function planRoutes({ table, pools, identityHeaders }: ProxyOptions): Plans {
+export function planRoutes({ table, pools, tunnels, identityHeaders }: ProxyOptions): Plans {
   const headers = new RequestHeaders(identityHeaders ?? unused)
   return new Map(
     table.routes.map((route) => {
       const pool = pools.get(route.service)
       if (pool === undefined)
         throw new TypeError(`route "${route.id}": there is no service "${route.service}"`)
-      return [route, { route, pool, headers }]
+      return [route, { route, pool, headers, tunnels }]
     })
   )
 }

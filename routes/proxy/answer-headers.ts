@@ -38,12 +38,26 @@ export function answerHeaders(
     // RFC 9110 8.6: no length where there can be no body.
     else if (key !== 'content-length' || status !== 204) kept.push(name, value)
   }
+  pushOwn(kept, own)
+  return kept
+}
+
+/** The head of a 101: as the service wrote it, hop-by-hop headers included, with what the gateway has to say. */
+export function switchHeaders(headers: readonly string[], own: OwnHeaders): string[] {
+  const kept: string[] = []
+  for (let index = 0; index < headers.length; index += 2) {
+    if (own[headers[index]!.toLowerCase()] === undefined) kept.push(headers[index]!, headers[index + 1]!)
+  }
+  pushOwn(kept, own)
+  return kept
+}
+
+function pushOwn(kept: string[], own: OwnHeaders): void {
   for (const key in own) {
     const value = own[key]
     if (value === undefined || hopByHop.has(key)) continue
     for (const item of Array.isArray(value) ? value : [value]) kept.push(key, String(item))
   }
-  return kept
 }
 
 function connectionNames(headers: readonly string[]): ReadonlySet<string> | undefined {

@@ -1,31 +1,38 @@
+import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AmbiguousPath, BodyTooLarge } from '../../errors.ts'
-import type { AnswerSink, Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
+import type { HandshakeSink } from '../../services/transport/handshake.ts'
+import type { Failure, Sent } from '../../services/transport/transport.ts'
+import type { Tunnels } from '../../services/transport/tunnel.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
 import type { Pool } from '../../services/upstream/pool.ts'
+import { sendUpgrade } from '../../services/upstream/upgrade.ts'
 import type { CompiledRoute } from '../table/route.ts'
-import { answerHeaders, type OwnHeaders } from './answer-headers.ts'
+import { answerHeaders, type OwnHeaders, switchHeaders } from './answer-headers.ts'
+import { outgoingFor } from './outgoing.ts'
 import { problemOf } from './problems.ts'
 import type { RequestHeaders } from './request-headers.ts'
+import { type PendingUpgrade, pendingUpgrade } from './upgrade.ts'
 
 /** Everything the config decided about one route's requests. */
 export interface Plan {
   readonly route: CompiledRoute
   readonly pool: Pool
   readonly headers: RequestHeaders
+  readonly tunnels: Tunnels
 }
 
 /** How long a client may go on sending a body that nobody wants any more, before its connection is cut. */
 const lingering = 5000
 
 /** One proxied request: hands it to the pool and the answer to the client, as it comes. */
-export class Call implements AnswerSink {
+export class Call implements HandshakeSink {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #plan: Plan
+  readonly #upgrade: PendingUpgrade | undefined
   #onAnswer: () => void = () => {}
-  #path = '/'
   #node: UpstreamNode | undefined
   #sentAt = 0
   #sent: Sent | undefined
@@ -39,6 +46,7 @@ export class Call implements AnswerSink {
     this.#request = request
     this.#reply = reply
     this.#plan = plan
+    this.#upgrade = pendingUpgrade(request.raw)
   }
 
   /** `onAnswer` is called once when an answer begins, and has to lead to `write`. Throws a problem when the request cannot be sent at all. */
@@ -52,7 +60,6 @@ export class Call implements AnswerSink {
     }
     const path = this.#plan.route.rewrite.forward(this.#request.exchange.path)
     if (path === undefined) throw AmbiguousPath(['it cannot be rewritten'], { reason: 'rewrite' })
-    this.#path = path
     this.#reply.raw.once('close', this.#onClose)
     this.#sentAt = performance.now()
     const headers = this.#plan.headers.write(
@@ -61,46 +68,18 @@ export class Call implements AnswerSink {
       this.#request.id,
       this.#headerRules()
     )
-    this.#sent = this.#plan.pool.send(
-      (node) => this.#outgoing(node, headers),
-      this,
-      (node) => {
-        this.#node = node
-        this.#request.exchange.node = node.name
-      }
-    )
+    if (this.#upgrade !== undefined) headers.push('Connection', 'Upgrade', 'Upgrade', 'websocket')
+    const prepare = (node: UpstreamNode) => outgoingFor(node, this.#request, this.#plan, path, headers)
+    const { pool } = this.#plan
+    this.#sent =
+      this.#upgrade === undefined
+        ? pool.send(prepare, this, this.#onNode)
+        : sendUpgrade(pool, prepare, this, this.#onNode)
   }
 
   #headerRules() {
     const { forwardAuthorization, rewrite } = this.#plan.route
     return { forwardAuthorization, prefix: rewrite.prefix }
-  }
-
-  #outgoing(node: UpstreamNode, headers: readonly string[]): Outgoing {
-    const { raw, exchange } = this.#request
-    const { route, pool } = this.#plan
-    const announced = raw.headers['content-length']
-    const length = announced === undefined ? undefined : Number(announced)
-    const hasBody = length === undefined ? raw.headers['transfer-encoding'] !== undefined : length > 0
-    const { connect, response, idle, total } = pool.timeouts
-    return {
-      method: raw.method ?? 'GET',
-      path: node.base + this.#path + exchange.query,
-      headers: [
-        'Host',
-        route.preserveHost ? exchange.authority || node.authority : node.authority,
-        ...headers
-      ],
-      body: hasBody ? raw : undefined,
-      length,
-      maxBody: route.maxBody.bytes,
-      timeouts: {
-        connect,
-        response: route.responseTimeout ?? response,
-        idle: route.idleTimeout ?? idle,
-        total
-      }
-    }
   }
 
   onHead(status: number, reason: string, headers: string[]): void {
@@ -161,6 +140,30 @@ export class Call implements AnswerSink {
     exchange.reason = failure.reason
     // A body that broke off must not look complete: the client's connection breaks as well.
     raw.destroy()
+  }
+
+  /** The service agreed to speak WebSocket: its words go to the client, and from here on the bytes are none of our business. */
+  onSwitch(reason: string, headers: string[], rest: Buffer, socket: Socket): void {
+    this.#isOver = true
+    const { raw } = this.#reply
+    const { socket: client, head } = this.#upgrade!
+    const own = this.#reply.getHeaders() as OwnHeaders
+    this.#request.exchange.upstreamTime = performance.now() - this.#sentAt
+    this.#reply.hijack()
+    raw.sendDate = false
+    raw.writeHead(101, reason, switchHeaders(headers, own))
+    raw.flushHeaders()
+    raw.detachSocket(client)
+    const { tunnels, pool, route } = this.#plan
+    const tunnel = tunnels.open(client, socket, route.idleTimeout ?? pool.timeouts.idle)
+    tunnel.feed({ fromClient: head, fromUpstream: rest })
+    // The exchange is over for everybody who counts them; the tunnel may last for days.
+    raw.emit('close')
+  }
+
+  readonly #onNode = (node: UpstreamNode): void => {
+    this.#node = node
+    this.#request.exchange.node = node.name
   }
 
   readonly #onDrain = (): void => this.#sent?.resume()

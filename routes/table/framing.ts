@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { AmbiguousRequest, NotImplemented, type Problem } from '../../errors.ts'
+import { AmbiguousRequest, ExpectationFailed, NotImplemented, type Problem } from '../../errors.ts'
 
 /**
  * What Node's parser lets pass and a gateway may not: two parsers in a row have to agree on where a message ends and whom it is for
@@ -30,6 +30,10 @@ export function framingRefusal(raw: IncomingMessage): Problem | undefined {
   if (lengths > 1) return refuse('it has two Content-Length headers')
   if (hosts === 0 && raw.httpVersion !== '1.0') return refuse('it has no Host header')
   if (raw.method === 'TRACE') return NotImplemented(['the method TRACE'], { reason: 'method_trace' })
+  const { expect } = raw.headers
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
+    return ExpectationFailed([], { reason: 'expectation', headers: { connection: 'close' } })
+  }
   if (encoding === undefined) return undefined
   if (lengths > 0) return refuse('it has both Content-Length and Transfer-Encoding')
   if (raw.httpVersion === '1.0') return refuse('HTTP/1.0 has no Transfer-Encoding')

@@ -1,6 +1,13 @@
 import type { Connection, Job } from './connection.ts'
 import type { NodeClient, Waiter } from './node-client.ts'
-import type { AnswerSink, Failure, FailureKind, Outgoing, Sent } from './transport.ts'
+import {
+  type AnswerSink,
+  type Failure,
+  type FailureKind,
+  headOf,
+  type Outgoing,
+  type Sent
+} from './transport.ts'
 import { Upload } from './upload.ts'
 
 /** How the exchange with one node ended without an answer, and whether it may be tried again. */
@@ -52,9 +59,8 @@ export class Attempt implements Job, Waiter, Sent {
   start(client: NodeClient, maxIdle: number): void {
     this.#client = client
     this.#arm(this.#outgoing.timeouts.connect, () => {
-      const reason = client.queued > 0 ? 'queue_timeout' : 'connect_timeout'
-      client.abandon(this)
-      this.#setBack(client.queued > 0 ? 'unavailable' : 'timeout', reason, { isUnsent: true })
+      if (client.leave(this)) this.#setBack('unavailable', 'queue_timeout', { isUnsent: true })
+      else this.#setBack('timeout', 'connect_timeout', { isUnsent: true })
     })
     if (!client.acquire(this, maxIdle)) this.#setBack('unavailable', 'queue_full', { isUnsent: true })
   }
@@ -180,15 +186,6 @@ export class Attempt implements Job, Waiter, Sent {
     clearTimeout(this.#timer)
     this.#timer = milliseconds > 0 ? setTimeout(onTime, milliseconds) : undefined
   }
-}
-
-function headOf({ method, path, headers, body, length }: Outgoing): string {
-  let head = `${method} ${path} HTTP/1.1\r\n`
-  for (let index = 0; index < headers.length; index += 2)
-    head += `${headers[index]}: ${headers[index + 1]}\r\n`
-  if (length !== undefined) head += `Content-Length: ${length}\r\n`
-  else if (body !== undefined) head += 'Transfer-Encoding: chunked\r\n'
-  return `${head}\r\n`
 }
 
 /** The connection went away without a byte of an answer, as a node does with one it took for idle. */

@@ -158,13 +158,18 @@ export class Connection {
 }
 
 /** A plain or TLS socket to the endpoint. TLS is strict unless the config says otherwise in so many words. */
-export function openSocket({ host, port, tls }: Endpoint, opened: () => void): Socket {
-  if (tls === undefined) return connect({ host, port }, opened)
+export function openSocket(
+  { host, port, tls }: Endpoint,
+  opened: () => void,
+  options: { readonly allowHalfOpen?: boolean } = {}
+): Socket {
+  if (tls === undefined) return connect({ host, port, ...options }, opened)
   const { verify, ca, servername } = tls
   return connectTLS(
     {
       host,
       port,
+      ...options,
       rejectUnauthorized: verify,
       ALPNProtocols: ['http/1.1'],
       minVersion: 'TLSv1.2',

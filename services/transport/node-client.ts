@@ -18,7 +18,7 @@ export class NodeClient {
   readonly #limits: ClientLimits
   readonly #idle: Connection[] = []
   readonly #all = new Set<Connection>()
-  readonly #opening = new Map<Connection, Waiter | undefined>()
+  readonly #opening = new Map<Connection, Waiter>()
   readonly #queue = new Set<Waiter>()
   #isClosed = false
 
@@ -40,27 +40,24 @@ export class NodeClient {
     const idle = this.#takeIdle(maxIdle)
     if (idle !== undefined) waiter.onConnection(idle)
     else if (this.#all.size < this.#limits.maxConnections) this.#connect(waiter)
-    else if (this.#queue.size < this.#limits.maxQueue) this.#queue.add(waiter)
+    else if (this.#idle.length > 0) {
+      // All are idle for too long to be trusted with this request: one of them makes room.
+      this.#idle[0]!.drop()
+      this.#connect(waiter)
+    } else if (this.#queue.size < this.#limits.maxQueue) this.#queue.add(waiter)
     else return false
     return true
   }
 
-  /** The waiter lost interest. A connection on its way goes to the next one. */
-  leave(waiter: Waiter): void {
-    if (this.#queue.delete(waiter)) return
-    for (const [connection, owner] of this.#opening) {
-      if (owner === waiter) this.#opening.set(connection, undefined)
-    }
-  }
-
-  /** The waiter gave up on a connection that does not come: it is torn down as well. */
-  abandon(waiter: Waiter): void {
-    if (this.#queue.delete(waiter)) return
+  /** The waiter lost interest; a connection on its way for it is given up. True when it was still in the queue. */
+  leave(waiter: Waiter): boolean {
+    if (this.#queue.delete(waiter)) return true
     for (const [connection, owner] of this.#opening) {
       if (owner !== waiter) continue
-      this.#opening.set(connection, undefined)
+      this.#opening.delete(connection)
       connection.drop()
     }
+    return false
   }
 
   /** Lets running exchanges finish; idle connections go now. */

@@ -66,3 +66,13 @@ export interface Sent {
   cancel(): void
   resume(): void
 }
+
+/** A request's line and headers as they go over the wire. */
+export function headOf({ method, path, headers, body, length }: Outgoing): string {
+  let head = `${method} ${path} HTTP/1.1\r\n`
+  for (let index = 0; index < headers.length; index += 2)
+    head += `${headers[index]}: ${headers[index + 1]}\r\n`
+  if (length !== undefined) head += `Content-Length: ${length}\r\n`
+  else if (body !== undefined) head += 'Transfer-Encoding: chunked\r\n'
+  return `${head}\r\n`
+}

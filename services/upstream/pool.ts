@@ -22,14 +22,14 @@ export class Pool {
   readonly nodes: readonly UpstreamNode[]
   readonly timeouts: Timeouts
   readonly #eject: number
-  readonly #attempts: number
+  readonly attempts: number
 
   constructor({ name, nodes, timeouts, eject, attempts }: PoolOptions) {
     this.name = name
     this.nodes = nodes
     this.timeouts = timeouts
     this.#eject = eject
-    this.#attempts = attempts
+    this.attempts = attempts
   }
 
   /** Sends one request to a node and, where that is safe, to another one. `onNode` is told who got it. */
@@ -53,7 +53,7 @@ export class Pool {
         staleRetries += 1
         return attempt.start(node.client, 0)
       }
-      if (retries >= this.#attempts || !this.#mayRepeat(setback, method)) return attempt.fail(setback)
+      if (retries >= this.attempts || !this.#mayRepeat(setback, method)) return attempt.fail(setback)
       const next = this.pick(node)
       if (next === undefined || (next === node && setback.isUnsent)) return attempt.fail(setback)
       retries += 1

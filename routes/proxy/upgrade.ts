@@ -1,0 +1,72 @@
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyInstance } from 'fastify'
+
+const kUpgrade = Symbol('upgrade')
+
+/** A socket that waits for the corridor's verdict, and what the client sent behind the request. */
+export interface PendingUpgrade {
+  readonly socket: Socket
+  readonly head: Buffer
+}
+
+type Marked = IncomingMessage & { [kUpgrade]?: PendingUpgrade }
+
+/** What an upgrade left with a request; undefined for ordinary requests. */
+export const pendingUpgrade = (raw: IncomingMessage): PendingUpgrade | undefined => (raw as Marked)[kUpgrade]
+
+/** Only WebSocket is spoken here; any other Upgrade is an offer to be ignored (RFC 9110 7.8). */
+export const isWebSocket = (request: IncomingMessage): boolean =>
+  request.method === 'GET' &&
+  request.httpVersion === '1.1' &&
+  request.headers.upgrade?.toLowerCase() === 'websocket' &&
+  request.headers['content-length'] === undefined &&
+  request.headers['transfer-encoding'] === undefined
+
+/**
+ * Sends an upgrade down the corridor like any request, so that it is authenticated, limited and refused with ordinary answers. Returns
+ * the response that stands for it: it closes when the request is refused, or when its socket has become a tunnel.
+ */
+export function handUpgrade(
+  app: FastifyInstance,
+  request: IncomingMessage,
+  socket: Socket,
+  head: Buffer
+): ServerResponse {
+  ;(request as Marked)[kUpgrade] = { socket, head }
+  const response = new ServerResponse(request)
+  response.shouldKeepAlive = false
+  response.assignSocket(socket)
+  response.once('finish', () => {
+    response.detachSocket(socket)
+    response.emit('close')
+    socket.destroySoon()
+  })
+  socket.on('error', () => {})
+  app.routing(request, response)
+  return response
+}
+
+/** Gives a request with another Upgrade back to the server, as the HTTP/1.1 request that it also is. */
+export function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
+  let text = `${request.method} ${request.url} HTTP/${request.httpVersion}\r\n`
+  const { rawHeaders } = request
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!
+    let value = rawHeaders[index + 1]!
+    const key = name.toLowerCase()
+    if (key === 'upgrade' || key === 'http2-settings') continue
+    if (key === 'connection') value = withoutUpgrade(value)
+    if (key !== 'connection' || value !== '') text += `${name}: ${value}\r\n`
+  }
+  if (head.length > 0) socket.unshift(head)
+  socket.unshift(Buffer.from(`${text}\r\n`, 'latin1'))
+  server.emit('connection', socket)
+}
+
+const withoutUpgrade = (connection: string): string =>
+  connection
+    .split(',')
+    .map((token) => token.trim())
+    .filter((token) => !/^(?:upgrade|http2-settings)?$/i.test(token))
+    .join(', ')

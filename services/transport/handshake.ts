@@ -1,0 +1,142 @@
+import type { Socket } from 'node:net'
+import { AnswerParser, BrokenAnswer, parseHead } from './answer-parser.ts'
+import { type Endpoint, openSocket } from './connection.ts'
+import type { AnswerSink, Failure, Sent, Timeouts } from './transport.ts'
+
+/** What a node answered to an upgrade. Anything but `onSwitch` goes the way of ordinary answers. */
+export interface HandshakeSink extends AnswerSink {
+  /** The node agreed: the socket is the sink's now; `rest` came behind the head already. */
+  onSwitch(reason: string, headers: string[], rest: Buffer, socket: Socket): void
+}
+
+const maxHead = 64 * 1024
+
+/** Asks one node for an upgrade, over a connection of its own that is never pooled. */
+export class Handshake implements Sent {
+  readonly #sink: HandshakeSink
+  readonly #socket: Socket
+  readonly #timeouts: Timeouts
+  #timer: NodeJS.Timeout | undefined
+  #pending: Buffer = Buffer.alloc(0)
+  #parser: AnswerParser | undefined
+  #isOpen = false
+  #isOver = false
+
+  constructor(endpoint: Endpoint, head: string, timeouts: Timeouts, sink: HandshakeSink) {
+    this.#sink = sink
+    this.#timeouts = timeouts
+    const opened = (): void => {
+      this.#isOpen = true
+      this.#arm(timeouts.response, 'response_timeout')
+      this.#socket.write(head, 'latin1')
+    }
+    this.#socket = openSocket(endpoint, opened, { allowHalfOpen: true })
+    this.#socket.setNoDelay(true)
+    this.#arm(timeouts.connect, 'connect_timeout')
+    this.#socket.on('data', this.#onData)
+    this.#socket.on('end', this.#onEnd)
+    this.#socket.on('error', this.#onError)
+    this.#socket.on('close', this.#onEnd)
+  }
+
+  cancel(): void {
+    if (this.#isOver) return
+    this.#leave()
+    this.#socket.destroy()
+  }
+
+  resume(): void {
+    if (!this.#isOver) this.#socket.resume()
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#timer?.refresh()
+    try {
+      if (this.#parser !== undefined) this.#parser.execute(chunk)
+      else this.#readHead(chunk)
+      if (this.#parser !== undefined && !this.#isOver) this.#sink.onFlush()
+    } catch (error) {
+      this.#fail('broken', error instanceof BrokenAnswer ? error.code : 'reader', error)
+    }
+  }
+
+  #readHead(chunk: Buffer): void {
+    let input = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk])
+    for (;;) {
+      const end = input.indexOf('\r\n\r\n', 0, 'latin1')
+      if (end < 0 && input.length > maxHead) throw new BrokenAnswer('head_too_large')
+      this.#pending = input
+      if (end < 0) return
+      const head = parseHead(input.toString('latin1', 0, end))
+      const rest = input.subarray(end + 4)
+      if (head.status === 101) {
+        this.#leave()
+        this.#socket.pause()
+        this.#sink.onSwitch(head.reason, head.headers, rest, this.#socket)
+        return
+      }
+      if (head.status >= 200) break
+      input = rest
+    }
+    // Not agreed: an answer like any other.
+    this.#parser = this.#newParser()
+    this.#parser.begin('GET')
+    this.#parser.execute(input)
+  }
+
+  #newParser(): AnswerParser {
+    return new AnswerParser({
+      onHead: (status, reason, headers) => {
+        this.#arm(this.#timeouts.idle, 'idle_timeout')
+        this.#sink.onHead(status, reason, headers)
+      },
+      onBody: (chunk) => {
+        if (!this.#sink.onData(chunk)) this.#socket.pause()
+      },
+      onEnd: (trailers) => {
+        this.#leave()
+        this.#socket.destroy()
+        this.#sink.onEnd(trailers)
+      }
+    })
+  }
+
+  readonly #onEnd = (): void => {
+    try {
+      if (this.#parser === undefined) throw new BrokenAnswer('closed_before_answer')
+      this.#parser.finish()
+    } catch (error) {
+      this.#fail('broken', error instanceof BrokenAnswer ? error.code : 'reader', error)
+    }
+  }
+
+  readonly #onError = (error: Error): void => {
+    if (this.#isOpen) this.#fail('broken', 'reset', error)
+    else this.#fail('connect', 'connect_failed', error)
+  }
+
+  #arm(milliseconds: number, reason: string): void {
+    clearTimeout(this.#timer)
+    if (milliseconds > 0) this.#timer = setTimeout(() => this.#fail('timeout', reason), milliseconds)
+  }
+
+  #fail(kind: Failure['kind'], reason: string, cause?: unknown): void {
+    if (this.#isOver) return
+    this.#leave()
+    this.#socket.destroy()
+    const isUnsent = !this.#isOpen
+    this.#sink.onFailure({ kind, reason, isUnsent, cause })
+  }
+
+  /** From here on the socket is somebody else's, or nobody's. */
+  #leave(): void {
+    this.#isOver = true
+    clearTimeout(this.#timer)
+    this.#socket.off('data', this.#onData)
+    this.#socket.off('end', this.#onEnd)
+    this.#socket.off('close', this.#onEnd)
+    this.#socket.off('error', this.#onError)
+    // A socket without this listener takes the process down.
+    this.#socket.on('error', () => {})
+  }
+}
