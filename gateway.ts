@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig } from './app.ts'
+import { diff } from './config/diff.ts'
 import { renderMistakes } from './config/frame.ts'
 import { ConfigError } from './config/mistake.ts'
 import { splitAddress } from './config/process.ts'
@@ -137,9 +138,11 @@ export class Gateway implements Control {
       this.#current = next
       this.#retire(current)
       this.#run(loaded)
-      log.info({ reason, revision: loaded.revision }, 'config reloaded')
+      const changes = diff(current.loaded.value, loaded.value).slice(0, 20)
+      log.info({ reason, revision: loaded.revision, changes }, 'config reloaded')
       return this.#note({ outcome: 'applied', revision: loaded.revision, at })
     } catch (error) {
+      if (error instanceof ConfigError) this.#watcher?.follow(error.files)
       const mistakes = error instanceof ConfigError ? renderMistakes(error) : (error as Error).message
       log.error(
         { reason, serving: this.config.revision },

@@ -57,7 +57,7 @@ export async function loadConfig<const Slices extends readonly Slice[]>(
   const source = readSource(options.path, options.text ?? (await readText(options.path)))
   const findings = new Findings(source)
   for (const flaw of source.flaws) findings.addFlaw('', flaw)
-  if (source.flaws.some(({ harmless }) => harmless !== true)) throw findings.error(undefined)
+  if (source.flaws.some(({ harmless }) => harmless !== true)) throw findings.error()
 
   const interpolation = await interpolate(source, { env, directory })
   findings.hide(interpolation.inserted)
@@ -76,7 +76,7 @@ export async function loadConfig<const Slices extends readonly Slice[]>(
     })
   )
   runChecks(checks, value, findings)
-  if (findings.hasErrors) throw findings.error(maskText(source, shape))
+  if (findings.hasErrors) throw findings.error(maskText(source, shape), interpolation.files)
   const warnings = findings.mistakes()
   return {
     value: deepFreeze(value) as ConfigOf<Slices>,

@@ -29,7 +29,9 @@ export function demand({ type, schema }: ValueError): string {
       return `must have at most ${schema.maxLength} characters`
     case ValueErrorType.StringPattern:
     case ValueErrorType.RegExp:
-      return examples?.length ? `must look like ${orList(quoted(examples))}` : `must match ${schema.pattern}`
+      return examples?.length
+        ? `must look like ${orList(quoted(examples))}`
+        : `must match ${schema.pattern}${meaning(schema)}`
     case ValueErrorType.ArrayMinItems:
       return schema.minItems === 1 ? 'must not be empty' : `must have at least ${schema.minItems} items`
     case ValueErrorType.ArrayMaxItems:
@@ -49,15 +51,25 @@ export function demand({ type, schema }: ValueError): string {
   }
 }
 
-/** A duration as people write it ("2 sec", "5min") in the way it is read here. */
+/** What a pattern is there for, when that is said shortly. */
+function meaning({ description }: ValueError['schema']): string {
+  return description !== undefined && description.length <= 100 ? ` (${description.replace(/\.$/, '')})` : ''
+}
+
+/** What was probably meant by a string that does not match its pattern: a slip that a person would see at once. */
 export function repair({ type, schema, value }: ValueError): string | undefined {
   if (type !== ValueErrorType.StringPattern || typeof value !== 'string' || !schema.pattern) return undefined
+  const pattern = new RegExp(schema.pattern)
+  const candidates = [...measures(value), value.trim(), value.toUpperCase(), value.toLowerCase(), `/${value}`]
+  if (!value.includes('://')) candidates.push(`http://${value}`)
+  return candidates.find((candidate) => pattern.test(candidate))
+}
+
+/** "2 sec" and "4 mb" as durations and sizes are read here. */
+function measures(value: string): string[] {
   const [, amount, word] = /^\s*(\d+)\s*([a-z]+)\s*$/i.exec(value) ?? []
-  if (amount === undefined || word === undefined) return undefined
+  if (amount === undefined || word === undefined) return []
   const unit = word.toLowerCase()
   const short = /^(ms|milli)/.test(unit) ? 'ms' : unit.charAt(0)
-  const bytes = `${unit.charAt(0).toUpperCase()}iB`
-  return [`${amount}${word}`, `${amount}${short}`, `${amount}${bytes}`].find((one) =>
-    new RegExp(schema.pattern as string).test(one)
-  )
+  return [`${amount}${word}`, `${amount}${short}`, `${amount}${unit.charAt(0).toUpperCase()}iB`]
 }

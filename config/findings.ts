@@ -56,8 +56,8 @@ export class Findings {
     return told.sort((left, right) => left.line - right.line || left.column - right.column)
   }
 
-  error(text: string | undefined): ConfigError {
-    return new ConfigError(this.mistakes(), text ?? maskText(this.#source, undefined))
+  error(text?: string, files?: readonly string[]): ConfigError {
+    return new ConfigError(this.mistakes(), text ?? maskText(this.#source, undefined), files)
   }
 
   #add(pointer: string, aim: Aim, severity: Severity, sentence: string, suggestion?: string): void {

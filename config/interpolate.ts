@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import { eachScalar, type Flaw, plainOf, type Source, type SourceNode } from './source.ts'
+import { pointerOf } from './pointer.ts'
+import { eachScalar, type Flaw, plainOf, type Source, type SourceNode, type Span } from './source.ts'
 
 export interface Interpolation {
   /** The plain value of the file with every reference replaced. */
@@ -39,6 +40,10 @@ export async function interpolate(source: Source, { env, directory }: Surroundin
   const inserted = new Map<string, string>()
   const flaws: (Flaw & { pointer: string })[] = []
   if (root === undefined) return { value: undefined, references, inserted, files: [], flaws }
+  eachKey(root, (pointer, key) => {
+    const sentence = 'references are replaced in values, not in keys'
+    flaws.push({ start: key.start, end: key.end, pointer, sentence })
+  })
   const files = await readFiles(root, directory)
   const nodes = new Map<string, SourceNode>()
   eachScalar(root, (pointer, scalar, node) => {
@@ -70,6 +75,20 @@ export async function interpolate(source: Source, { env, directory }: Surroundin
     return text
   })
   return { value, references, inserted, files: [...files.keys()], flaws }
+}
+
+/** Calls `visit` for every key that holds what looks like a reference. */
+function eachKey(node: SourceNode, visit: (pointer: string, key: Span) => void, pointer = ''): void {
+  const { value } = node
+  if (value.kind === 'array') {
+    for (const [index, item] of value.items.entries()) eachKey(item, visit, `${pointer}/${index}`)
+  } else if (value.kind === 'object') {
+    for (const [name, entry] of value.entries) {
+      const at = pointer + pointerOf(name)
+      if (name.includes('${')) visit(at, entry.key ?? entry)
+      eachKey(entry, visit, at)
+    }
+  }
 }
 
 type Found = string | { readonly sentence: string }

@@ -42,8 +42,10 @@ export class ConfigError extends Error {
   readonly mistakes: readonly Mistake[]
   /** The file as it was read, secrets masked, for the code frames. */
   readonly text: string | undefined
+  /** Files the config names with `${file:}`: the mistake may be in one of them, so they are worth watching too. */
+  readonly files: readonly string[]
 
-  constructor(mistakes: readonly Mistake[], text?: string) {
+  constructor(mistakes: readonly Mistake[], text?: string, files: readonly string[] = []) {
     const errors = mistakes.filter(({ severity }) => severity === 'error')
     const [first] = errors
     super(
@@ -53,5 +55,6 @@ export class ConfigError extends Error {
     )
     this.mistakes = mistakes
     this.text = text
+    this.files = files
   }
 }

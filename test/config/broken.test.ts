@@ -148,7 +148,8 @@ const cases: Readonly<Record<string, Case>> = {
     text: withKeys('"services": { "a": { "nodes": [«"localhost:80"] } }'),
     says: [
       /^services\.a\.nodes\[0\] must look like "http:\/\/127\.0\.0\.1:4001", not the string "localhost:80"$/
-    ]
+    ],
+    means: ['http://localhost:80']
   },
   'a node with a weight of nothing': {
     text: withKeys('"services": { "a": { "nodes": [{ "url": "http://a", "weight": «0 }] } }'),
@@ -201,6 +202,10 @@ const cases: Readonly<Record<string, Case>> = {
     says: [
       /^the environment variable HOST_NAME is not set; set it, or give a default: \$\{HOST_NAME:-default\}$/
     ]
+  },
+  'a reference in a key': {
+    text: withKeys('"services": { «"${NAME}": { "nodes": ["http://a"] } }'),
+    says: [/^references are replaced in values, not in keys$/]
   },
   'a file that does not exist': {
     text: withKeys(`"auth": { "issuer": "«\${file:nowhere.txt}" }`),
