@@ -7,7 +7,7 @@ import { StoreOpenError } from './store.ts'
 export type { RedisClient } from './redis/client.ts'
 export { RedisStore } from './redis/store.ts'
 
-const openWithinMs = 1000
+const openWithinMs = 600
 const tryAgainMs = 50
 const oldest = [6, 2] as const
 
