@@ -64,7 +64,7 @@ export class Source implements Parsed {
     return this.place(openingOf(node))
   }
 
-  /** Line and column of a span; one that starts behind the last word of the file is moved to that. */
+  /** Line and column of a span; one that starts behind the last word of its line, or of the file, is moved to that. */
   place({ start, end }: Span): Place {
     const last = Math.max(0, this.text.trimEnd().length - 1)
     const from = Math.min(start, last)
@@ -75,9 +75,10 @@ export class Source implements Parsed {
       if (this.#lines[middle]! <= from) low = middle
       else high = middle - 1
     }
-    const until = Math.min(end, this.#lines[low + 1] ?? this.text.length)
-    const words = this.text.slice(from, until).trimEnd()
-    return { line: low + 1, column: from - this.#lines[low]! + 1, length: Math.max(1, words.length) }
+    const line = this.text.slice(this.#lines[low], this.#lines[low + 1]).trimEnd()
+    const column = Math.min(from - this.#lines[low]!, Math.max(0, line.length - 1))
+    const length = Math.min(end - this.#lines[low]!, line.length) - column
+    return { line: low + 1, column: column + 1, length: Math.max(1, length) }
   }
 }
 
@@ -120,9 +121,11 @@ export function plainOf(
   return plain
 }
 
-/** A collection is shown by its first character, a scalar whole. */
-const openingOf = (node: SourceNode): Span =>
-  node.value.kind === 'scalar' ? node : { start: node.start, end: node.start + 1 }
+/** A collection is shown by its first character, a scalar whole, and nothing (as in YAML's "key:") by its key. */
+function openingOf(node: SourceNode): Span {
+  if (node.value.kind !== 'scalar') return { start: node.start, end: node.start + 1 }
+  return node.start === node.end ? (node.key ?? node) : node
+}
 
 function lineStarts(text: string): number[] {
   const starts = [0]
