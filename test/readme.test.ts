@@ -24,6 +24,6 @@ t.test('the README can be followed to the letter', async (t) => {
 
 t.test('the README shows each kind of refusal', async (t) => {
   const text = readDocument('README.md')
-  for (const sign of ['UNAUTHENTICATED', 'needs the scope', 'More than 5 requests', 'session was ended'])
+  for (const sign of ['UNAUTHENTICATED', 'needs the scope', 'More than 2 requests', 'session was ended'])
     t.match(text, sign)
 })
