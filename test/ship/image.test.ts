@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
@@ -13,7 +14,7 @@ import {
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import t from 'tap'
 import { readDocument, root } from '../support/console.ts'
 import { freePorts } from '../support/ports.ts'
@@ -52,17 +53,18 @@ t.test(
           '--no-fund'
         ]
         execFileSync('npm', install, { cwd: app, stdio: 'pipe' })
-      } else
-        cpSync(join(root, source.replace(/^\/app\//, '')), join(app, target, source.split('/').at(-1)!), {
-          recursive: true,
-          filter: (path) => !path.startsWith(join(root, 'build/test'))
-        })
+      } else {
+        const to = target.endsWith('/') ? join(app, target, basename(source)) : join(app, target)
+        const isShipped = (path: string): boolean => !path.startsWith(join(root, 'build/test'))
+        cpSync(join(root, source.replace(/^\/app\//, '')), to, { recursive: true, filter: isShipped })
+      }
     }
     t.notOk(existsSync(join(app, 'node_modules/typescript')), 'no compiler')
     t.notOk(existsSync(join(app, 'build/test')), 'no tests')
 
     // 2. A config, mounted beside it, that keeps all state in the one directory that is writable.
     const upstream = createServer((_request, response) => response.end('hello')).listen(0, '127.0.0.1')
+    await once(upstream, 'listening')
     t.teardown(() => upstream.close())
     const { port } = upstream.address() as AddressInfo
     const [open, admin] = (await freePorts(2)).map((port) => `127.0.0.1:${port}`) as [string, string]
