@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
@@ -33,7 +34,9 @@ export function keyCommand(program: Command): void {
 
   key
     .command('rotate')
-    .description('make new keys; they sign once every gateway and verifier had time to read them')
+    .description(
+      'make new keys; they sign once every gateway and verifier had time to read them, the first ones at once'
+    )
     .option(
       '--now',
       'sign with them at once; verifiers with a cached key set may refuse tokens for 5 minutes'
@@ -41,8 +44,23 @@ export function keyCommand(program: Command): void {
     .option('--json', 'print the answer as JSON')
     .action(async ({ now: atOnce, json }: { now?: boolean; json?: boolean }, command: Command) => {
       const { path, accessLife, refreshLife } = await keySettings(command)
-      const { readAhead, publishAhead, rotateKeys } = await import('../../services/identity/key-file.ts')
+      const { readAhead, publishAhead, newKeys, rotateKeys, writeKeys } = await import(
+        '../../services/identity/key-file.ts'
+      )
       const now = Date.now()
+      if (!existsSync(path)) {
+        // Keys to be handed out to several gateways, before any of them runs.
+        const { createFile } = await import('../../services/identity/private-file.ts')
+        const first = newKeys(now)
+        await createFile(path, writeKeys(first))
+        const kids = first.map(({ kid }) => kid)
+        say(
+          json,
+          { kids, signFrom: new Date(now).toISOString() },
+          `${path} has the first keys, and they sign.`
+        )
+        return
+      }
       const signFrom = now + (atOnce === true ? readAhead : publishAhead)
       const keys = await rotateKeys(path, await readKeys(path), { now, signFrom, accessLife, refreshLife })
       const kids = keys.filter((record) => record.signFrom === signFrom).map(({ kid }) => kid)
