@@ -4,7 +4,7 @@ const rate = {
   qps: Type.Number({
     description: 'Requests a second in the long run; 0.5 is one every two seconds.',
     minimum: 0.001,
-    maximum: 100_000
+    maximum: 1_000_000
   }),
   slack: Type.Integer({
     description:
