@@ -28,12 +28,21 @@ function table(rows: readonly Row[]): string {
   const lines = rows.map(({ name, schema, isRequired }) => {
     const fallback = schema.default === undefined ? undefined : `\`${JSON.stringify(schema.default)}\``
     const left = fallback ?? (isRequired ? '**required**' : '-')
-    return `| ${[`\`${name}\``, cell(typeOf(schema)), cell(left), cell(schema.description ?? '')].join(' | ')} |`
+    return `| ${[`\`${name}\``, cell(typeOf(schema)), cell(left), cell(aboutOf(schema))].join(' | ')} |`
   })
   return ['| Key | Takes | Left out | What it is |', '| --- | --- | --- | --- |', ...lines].join('\n')
 }
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
+
+/** What a field is, and what each of the words it takes means. */
+function aboutOf(schema: AnySchema): string {
+  const words = schema.anyOf === undefined ? [] : branchesOf(schema)
+  const meanings = words
+    .filter((word) => word.const !== undefined && word.description !== undefined)
+    .map((word) => `\`${JSON.stringify(word.const)}\`: ${word.description}`)
+  return [schema.description, ...meanings].filter((sentence) => sentence !== undefined).join(' ')
+}
 
 function typeOf(schema: AnySchema): string {
   const bounds = [
@@ -60,7 +69,10 @@ function rowsOf(schema: AnySchema, prefix: string): readonly Row[] {
   const tag = objects.length > 1 ? tagOf(objects) : undefined
   if (tag !== undefined) {
     const fields = objects.map(({ properties }) => properties![tag]!)
-    const field = { ...fields[0], anyOf: fields, const: undefined } as AnySchema
+    const field = {
+      anyOf: fields,
+      default: fields.find((one) => one.default !== undefined)?.default
+    } as unknown as AnySchema
     add({ name: prefix === '' ? tag : `${prefix}.${tag}`, schema: field, isRequired: true }, [])
   }
   for (const branch of branchesOf(schema)) {
