@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { AccessClaims } from '../../services/identity/claims.ts'
 import type { Identity } from '../../services/identity/identity.ts'
 import { bearerOf } from './bearer.ts'
+import { missing, refused } from './step.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
@@ -27,7 +28,7 @@ export async function registerJwt(
       public: (_request, token, done) => {
         const { header } = token as { header: { kid?: unknown } }
         const pem = typeof header.kid === 'string' ? keys.publicPem(header.kid) : undefined
-        if (pem === undefined) done(new Error('unknown kid'), undefined)
+        if (pem === undefined) done(refused('kid') as unknown as Error, undefined)
         else done(null, pem)
       }
     },
@@ -40,11 +41,20 @@ export async function registerJwt(
       allowedAud: audience,
       requiredClaims: ['exp', 'iat', 'sub', 'jti'],
       cache: false,
-      errorCacheTTL: -1
+      errorCacheTTL: -1,
+      // fast-jwt gets to see only what has passed our verifier, and refusals are in our words.
+      extractToken: ({ raw }) => {
+        const token = bearerOf(raw)
+        if (token === undefined) throw missing()
+        const verdict = identity.checkStateless(token, audience)
+        if (typeof verdict === 'string') throw refused(verdict)
+        return token
+      }
     },
     trusted: async (request) => {
-      const token = bearerOf(request.raw) ?? ''
-      return typeof (await identity.check(token, { session: 'revocable', audience })) !== 'string'
+      const verdict = await identity.check(bearerOf(request.raw) ?? '', { session: 'revocable', audience })
+      if (typeof verdict === 'string') throw refused(verdict)
+      return true
     }
   })
 }

@@ -44,7 +44,8 @@ function admit(request: FastifyRequest, verdict: Verified | Refusal): void {
   request.user = verdict.claims
 }
 
-function refused(reason: Refusal): Problem {
+/** What a request with a token that does not hold is told. */
+export function refused(reason: Refusal): Problem {
   if (reason === 'stale' || reason === 'store') {
     return StoreUnavailable([], { reason, headers: { 'retry-after': '1' } })
   }

@@ -87,6 +87,11 @@ export class Identity {
     return verified
   }
 
+  /** Signature and claims only: what nobody but the token itself can tell. */
+  checkStateless(token: string, audience: string): Verified | Refusal {
+    return this.#parts.verifier.verify(token, audience)
+  }
+
   /** Signs a user in. The session is always a new one. */
   async login(name: string, password: string, caller: Caller): Promise<Grant> {
     const { users, sessions, revocations } = this.#parts
