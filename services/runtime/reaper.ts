@@ -11,35 +11,39 @@ const script = fileURLToPath(new URL('./reaper-process.js', import.meta.url))
  * whichever way, and then it ends the groups that are left.
  */
 export class Reaper {
-  readonly #process: ChildProcessByStdio<Writable, null, null>
-
-  constructor() {
-    this.#process = spawn(process.execPath, ['--max-old-space-size=32', script], {
-      detached: true,
-      env: {},
-      stdio: ['pipe', 'ignore', 'ignore']
-    })
-    // Without its reaper the gateway runs on; only its sudden death would leave processes behind.
-    this.#process.on('error', () => undefined)
-    this.#process.stdin.on('error', () => undefined)
-    this.#process.unref()
-    ;(this.#process.stdin as Writable & { unref?(): void }).unref?.()
-  }
+  #process: ChildProcessByStdio<Writable, null, null> | undefined
 
   watch(leader: number): void {
+    // Started with the first process it has to watch, after that one: the process has to serve soon, the reaper has time.
+    this.#process ??= startReaper()
     this.#process.stdin.write(`+${leader}\n`)
   }
 
   forget(leader: number): void {
-    this.#process.stdin.write(`-${leader}\n`)
+    this.#process?.stdin.write(`-${leader}\n`)
   }
 
   close(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.pid === undefined) return Promise.resolve()
+    const reaper = this.#process
+    if (reaper === undefined || reaper.exitCode !== null || reaper.pid === undefined) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#process.once('exit', () => resolve())
-      this.#process.ref()
-      this.#process.stdin.end()
+      reaper.once('exit', () => resolve())
+      reaper.ref()
+      reaper.stdin.end()
     })
   }
+}
+
+function startReaper(): ChildProcessByStdio<Writable, null, null> {
+  const reaper = spawn(process.execPath, ['--max-old-space-size=32', script], {
+    detached: true,
+    env: {},
+    stdio: ['pipe', 'ignore', 'ignore']
+  })
+  // Without its reaper the gateway runs on; only its sudden death would leave processes behind.
+  reaper.on('error', () => undefined)
+  reaper.stdin.on('error', () => undefined)
+  reaper.unref()
+  ;(reaper.stdin as Writable & { unref?(): void }).unref?.()
+  return reaper
 }

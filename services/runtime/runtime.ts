@@ -34,7 +34,7 @@ export interface Runtime {
 export function createRuntime({ output }: { readonly output: Writable }): Runtime {
   const printer = new Printer(output)
   const processes = new Map<string, LocalProcess>()
-  let reaper: Reaper | undefined
+  const reaper = new Reaper()
   let isClosed = false
   let last: Promise<void> = Promise.resolve()
 
@@ -47,7 +47,6 @@ export function createRuntime({ output }: { readonly output: Writable }): Runtim
     const added: LocalProcess[] = []
     for (const plan of plans) {
       if (processes.has(plan.name)) continue
-      reaper ??= new Reaper()
       const process = new LocalProcess(plan, printer, reaper)
       processes.set(plan.name, process)
       added.push(process)
@@ -77,7 +76,7 @@ export function createRuntime({ output }: { readonly output: Writable }): Runtim
       isClosed = true
       await queue([])
       printer.close()
-      await reaper?.close()
+      await reaper.close()
     }
   }
 }
