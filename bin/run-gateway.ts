@@ -5,6 +5,7 @@ import { Gateway } from '../gateway.ts'
 import { LineWriter } from '../services/telemetry/line-writer.ts'
 import { createLog, type Log, type LogFormat } from '../services/telemetry/log.ts'
 import { hasDemoUsers } from './demo-files.ts'
+import { askedToLeave } from './leave.ts'
 
 export interface RunOptions {
   readonly path: string
@@ -18,6 +19,8 @@ export interface RunOptions {
 
 /** Runs a gateway until a signal ends it. Resolves with the exit code: 0 after a drain, 1 when it could not start, 2 for a refused config. */
 export async function runGateway({ path, runtime, format, onServing }: RunOptions): Promise<number> {
+  // From here on a signal waits until the gateway can be stopped whole.
+  const asked = askedToLeave()
   const lines = new LineWriter(process.stdout)
   let gateway: Gateway
   let log: Log
@@ -44,16 +47,7 @@ export async function runGateway({ path, runtime, format, onServing }: RunOption
     process.stderr.write(`${startFailure(error)}\n`)
     return error instanceof ConfigError ? 2 : 1
   }
-  await new Promise<void>((resolve) => {
-    let asked = false
-    const leave = () => {
-      if (asked) process.exit(1)
-      asked = true
-      resolve()
-    }
-    process.on('SIGTERM', leave)
-    process.on('SIGINT', leave)
-  })
+  await asked
   log.info('leaving: no new connections, requests under way may finish')
   await gateway.stop()
   log.info('left')

@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { isAlive } from '../runtime/processes.ts'
 import { root } from '../support/console.ts'
@@ -49,6 +50,28 @@ t.test('toll demo serves from an empty directory, and keeps all it makes in .tol
     []
   )
   t.throws(() => toll('ps'), /no gateway answers/)
+})
+
+t.test('the demo ends with the shell that `npm start` runs it in, which passes no signal on', async (t) => {
+  const files = ['gateway.config.json', 'examples/demo']
+  const box = await makeSandbox(t, Object.fromEntries(files.map((file) => [file, file])))
+  const ready = `http://${box.at('127.0.0.1:8082')}/readyz`
+  const isServing = (): Promise<boolean> =>
+    fetch(ready).then(
+      (response) => response.ok,
+      () => false
+    )
+  const shell = spawn('sh', ['-c', `"${process.execPath}" "${root}build/bin/toll.js" demo; true`], {
+    cwd: box.directory,
+    env: { ...process.env, npm_lifecycle_event: 'start' },
+    stdio: 'ignore'
+  })
+  t.teardown(() => shell.kill('SIGKILL'))
+
+  while (!(await isServing())) await sleep(50)
+  shell.kill('SIGTERM')
+  while (await isServing()) await sleep(50)
+  t.pass('it has ended')
 })
 
 t.test('the demo listens on loopback only, because its passwords are published', async (t) => {
