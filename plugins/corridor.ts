@@ -51,7 +51,9 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
   app.addHook('onRequest', (request, reply, done) => {
     request.exchange = (request.raw as Opened)[kExchange]
     reply.raw.once('close', () => {
-      const status = reply.raw.headersSent ? reply.raw.statusCode : 499
+      const { headersSent, statusCode, writableFinished } = reply.raw
+      const status = headersSent ? statusCode : 499
+      if (!writableFinished && status !== 101) request.exchange.reason ??= 'client_left'
       for (const finish of finishers) finish(request, status)
     })
     done()

@@ -172,7 +172,6 @@ export class Call implements HandshakeSink {
   readonly #onClose = (): void => {
     if (this.#isOver) return
     this.#isOver = true
-    this.#request.exchange.reason ??= 'client_left'
     this.#sent?.cancel()
   }
 
