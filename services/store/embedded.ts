@@ -1,11 +1,11 @@
-import { mkdirSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readSync } from 'node:fs'
+import { join } from 'node:path'
 import { open } from 'lmdb'
 import { StoreUnavailable } from '../../errors.ts'
 import { type EmbeddedFollower, followEmbedded } from './embedded-log.ts'
 import { EmbeddedTransaction, type Tables } from './embedded-transaction.ts'
 import { type LogFollower, type LogListener, type Operation, type Store, StoreOpenError } from './store.ts'
 
-const sweepEveryMs = 5000
 const sweepAtMost = 500
 
 /**
@@ -14,14 +14,14 @@ const sweepAtMost = 500
  * What was acknowledged survives kill -9 of any of them. After a power cut the file is intact, but the last moments before it may
  * be missing: commits are flushed to disk behind the answer, not before it.
  */
-export function openEmbedded(directory: string): Store {
-  const tables = openTables(directory)
-  return new EmbeddedStore(tables)
+export function openEmbedded(directory: string, { sweepEveryMs = 5000 } = {}): Store {
+  return new EmbeddedStore(openTables(directory), sweepEveryMs)
 }
 
 function openTables(directory: string): Tables {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 })
+    refuseForeignFile(join(directory, 'data.mdb'))
     // The files too: a directory that was there before keeps its mode, and sessions are nobody else's to read.
     const files = { permissionsMode: 0o600 }
     const root = open({ path: directory, maxDbs: 3, noSubdir: false, ...files })
@@ -37,6 +37,16 @@ function openTables(directory: string): Tables {
       { cause }
     )
   }
+}
+
+/** LMDB brings the process down over a file that is not its own, so its magic number (in the first page, behind 24 bytes) is looked at first. */
+function refuseForeignFile(path: string): void {
+  if (!existsSync(path)) return
+  const head = Buffer.alloc(28)
+  const file = openSync(path, 'r')
+  const length = readSync(file, head)
+  closeSync(file)
+  if (length > 0 && (length < 28 || head.readUInt32LE(24) !== 0xbeefc0de)) throw new Error('not an LMDB file')
 }
 
 const reasons: Readonly<Record<string, string>> = {
@@ -61,7 +71,7 @@ class EmbeddedStore implements Store {
   readonly #sweeper: NodeJS.Timeout
   #closing: Promise<void> | undefined
 
-  constructor(tables: Tables) {
+  constructor(tables: Tables, sweepEveryMs: number) {
     this.#tables = tables
     this.#transaction = new EmbeddedTransaction(tables)
     this.#sweeper = setInterval(() => this.#sweep(), sweepEveryMs).unref()

@@ -22,7 +22,7 @@ t.test('refuses the third sign-in of a window of two, and says when to come back
   t.match(third.body, { code: 'TOO_MANY_ATTEMPTS', status: 429 })
   const after = Number(third.headers.get('retry-after'))
   t.ok(after >= 58 && after <= 60, `${after} s`)
-  t.match(third.body['detail'], `ask again after ${after} s.`)
+  t.match(third.body.detail, `ask again after ${after} s.`)
   t.notOk([...third.headers.keys()].some((name) => name.startsWith('x-ratelimit')))
 
   t.equal((await ask('POST', `${origin}/refresh`)).status, 200, 'each door counts for itself')

@@ -203,7 +203,7 @@ t.test(
     await server.kill()
     t.same(await statuses(built, user('kim'), user('kim'), user('kim'), user('kim')), [200, 200, 429, 429])
     const refused = await ask('GET', `${built.origin}/a`, { headers: user('kim') })
-    t.equal(refused.body['code'], 'RATE_LIMITED')
+    t.equal(refused.body.code, 'RATE_LIMITED')
     t.equal(refused.headers.get('ratelimit')?.startsWith('"a";r=0;t='), true)
     t.equal(built.log().match(/the store does not answer/g)?.length, 1, 'said once')
 
