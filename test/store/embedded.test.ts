@@ -88,9 +88,9 @@ t.test('what has expired is swept from the files, what was prolonged is not', as
   const path = fresh()
   const store = openEmbedded(path, { sweepEveryMs: 20 })
   t.teardown(() => store.close())
-  await Promise.all(Array.from({ length: 700 }, (_, index) => store.set(`toll:gone:${index}`, '1', 30)))
+  await Promise.all(Array.from({ length: 700 }, (_, index) => store.set(`toll:gone:${index}`, '1', 500)))
   await store.set('toll:kept', '1', 60_000)
-  await store.set('toll:longer', '1', 30)
+  await store.set('toll:longer', '1', 500)
   await store.set('toll:longer', '2', 60_000)
   const counts = (): number[] => {
     const root = open({ path, maxDbs: 3 })
