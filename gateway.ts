@@ -189,7 +189,8 @@ export class Gateway implements Control {
       keepAliveTimeout: toMilliseconds(keepAlive),
       maxHeaderSize: toBytes(config.listen.maxHead),
       connectionsCheckingInterval: 1000,
-      requireHostHeader: true,
+      // Refused in the corridor, with an answer that says why.
+      requireHostHeader: false,
       insecureHTTPParser: false
     }
     const servers = { public: createServer(settings), admin: createServer(settings) }

@@ -3,6 +3,7 @@ import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } 
 import type { Socket } from 'node:net'
 import { BadRequest, HeadersTooLarge, NotImplemented, type Problem, RequestTimeout } from '../errors.ts'
 import { renderProblem } from '../plugins/problem.ts'
+import { isCondemned } from './table/framing.ts'
 
 export interface WireOptions {
   /** Prefix of problem types; asked each time, since a reload may change it. */
@@ -34,6 +35,7 @@ export function guardWire(server: Server, { problemBase, onRequest, onRefused }:
   }
 
   server.on('request', (request, response) => {
+    if (isCondemned(request.socket)) return
     pending.set(request.socket, response)
     response.once('close', () => {
       if (pending.get(request.socket) === response) pending.delete(request.socket)
@@ -59,14 +61,13 @@ export function guardWire(server: Server, { problemBase, onRequest, onRefused }:
       return
     }
     const response = pending.get(socket)
-    if (response === undefined || (problem.statusCode === 408 && !response.headersSent))
-      refuse(socket, problem)
-    else if (response.headersSent && problem.statusCode === 408) socket.destroy()
-    else {
+    if (response === undefined) refuse(socket, problem)
+    else if (response.req.complete) {
       // The answers to the requests before it come first (RFC 9112 9.3.2).
       refused.add(socket)
       response.once('finish', () => setImmediate(() => refuse(socket, problem)))
-    }
+    } else if (response.headersSent) socket.destroy()
+    else refuse(socket, problem)
   })
 }
 

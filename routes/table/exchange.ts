@@ -9,7 +9,7 @@ import {
 import type { Exchange } from '../../plugins/plugin.ts'
 import { traceparentOf } from '../../plugins/request-id.ts'
 import type { Table } from './compile.ts'
-import { framingRefusal } from './framing.ts'
+import { condemn, framingRefusal } from './framing.ts'
 import { type Ask, isTooLong, match } from './match.ts'
 import { type NormalPath, normalise } from './normalise.ts'
 import type { CompiledRoute } from './route.ts'
@@ -27,6 +27,7 @@ export function openExchange(
 ): Exchange {
   const exchange = newExchange(raw)
   exchange.refusal = framingRefusal(raw)
+  if (exchange.refusal !== undefined) condemn(raw.socket)
   const target = parseTarget(raw.url ?? '/', raw.headers.host)
   if (typeof target === 'string') {
     exchange.refusal ??= AmbiguousRequest([target], { reason: 'target', headers: { connection: 'close' } })

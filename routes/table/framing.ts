@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { AmbiguousRequest, ExpectationFailed, NotImplemented, type Problem } from '../../errors.ts'
 
 /**
@@ -32,15 +33,28 @@ export function framingRefusal(raw: IncomingMessage): Problem | undefined {
   if (raw.method === 'TRACE') return NotImplemented(['the method TRACE'], { reason: 'method_trace' })
   const { expect } = raw.headers
   if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
-    return ExpectationFailed([], { reason: 'expectation', headers: { connection: 'close' } })
+    return ExpectationFailed([], { reason: 'expectation', headers: close })
   }
   if (encoding === undefined) return undefined
   if (lengths > 0) return refuse('it has both Content-Length and Transfer-Encoding')
   if (raw.httpVersion === '1.0') return refuse('HTTP/1.0 has no Transfer-Encoding')
   if (encoding.toLowerCase() === 'chunked') return undefined
-  return NotImplemented(['a Transfer-Encoding other than "chunked"'], { reason: 'transfer_encoding' })
+  return NotImplemented(['a Transfer-Encoding other than "chunked"'], {
+    reason: 'transfer_encoding',
+    headers: close
+  })
 }
 
-// The framing is in doubt, so nothing more may be read from this connection.
-const refuse = (why: string): Problem =>
-  AmbiguousRequest([why], { reason: 'framing', headers: { connection: 'close' } })
+const kCondemned = Symbol('condemned')
+type Condemnable = Socket & { [kCondemned]?: true }
+
+/** Marks a connection on which the end of a request is in doubt: whatever else was sent over it is not to be served. */
+export function condemn(socket: Socket): void {
+  ;(socket as Condemnable)[kCondemned] = true
+}
+
+export const isCondemned = (socket: Socket): boolean => (socket as Condemnable)[kCondemned] === true
+
+const close = { connection: 'close' }
+
+const refuse = (why: string): Problem => AmbiguousRequest([why], { reason: 'framing', headers: close })

@@ -21,7 +21,7 @@ export function normalise(path: string): NormalPath {
 const plain = flags(/[A-Za-z0-9\-._~!$&'()*+,=:@[\]]/)
 const unreserved = flags(/[A-Za-z0-9\-._~]/)
 /** Never legal in a path, yet sent by some clients: they are escaped so that both spellings are one. */
-const escaped = flags(/["<>^`{|}]/)
+const escaped = flags(/["<>?^`{|}]/)
 /** Escapes with a meaning of their own stay escapes in `resource` too. */
 const structural = flags(/[%/\\?#;]/)
 
