@@ -7,8 +7,12 @@ const chunked = 'Transfer-Encoding: chunked'
 t.test(
   'a request that two readers could frame differently is refused, and the connection with it',
   async (t) => {
+    let served = 0
     const up = await httpUpstream(t, (request, response) =>
-      request.resume().on('end', () => response.end('ok'))
+      request.resume().on('end', () => {
+        served += 1
+        response.end('ok')
+      })
     )
     const { origin } = await startGateway(t, configFor([up.url]))
     const bad: Record<string, [string, number]> = {
