@@ -21,6 +21,7 @@ import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
 import { registerProxy } from './routes/proxy.ts'
+import { routeTable } from './routes/table/check.ts'
 import { compileTable, type Table } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
 import { routesSlice } from './routes/table/slice.ts'
@@ -51,7 +52,7 @@ export const slices = [
 ] as const satisfies readonly Slice[]
 
 /** What schemas cannot say, for `toll check` and every load. */
-export const checks = [...generic, doorCollisions]
+export const checks = [...generic, routeTable, doorCollisions]
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>

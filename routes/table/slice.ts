@@ -58,7 +58,7 @@ export const routeSlice = Type.Object(
     path: Type.String({
       description:
         'Literal ("/orders"), with parameters ("/orders/:id"), a wildcard for the rest ("/orders/*", which takes "/orders" too), or a regular expression behind "~" ("~^/v[0-9]+/x$").',
-      minLength: 1,
+      pattern: '^(?:/|~\\^/)',
       maxLength: 1000,
       examples: ['/orders/*', '/users/:id', '~^/v[0-9]+/status$']
     }),
