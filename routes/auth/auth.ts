@@ -13,6 +13,7 @@ import type { Services } from '../../services/services.ts'
 import { meAnswer, sessionAnswer, spell, tokenAnswer } from './answers.ts'
 import { refreshTokenField, textField } from './body.ts'
 import { jwksPath } from './doors.ts'
+import { refuseOtherMethods } from './methods.ts'
 
 const bodyLimit = 8192
 const maxAgentLength = 160
@@ -28,9 +29,11 @@ export async function registerAuth(
   if (auth.unsafeGet) app.log.warn('"auth.unsafeGet" is on: any page can sign out a user by a link.')
   await app.register(async (doors) => {
     await doors.register(formbody, { bodyLimit })
+    const closeOthers = refuseOtherMethods(doors)
     tokenDoors(doors, auth, identity)
     userDoors(doors, auth, identity)
     keyDoor(doors, identity)
+    closeOthers()
   })
 }
 

@@ -9,7 +9,7 @@ import {
 import { importJwk, type VerifyKey } from './jwk.ts'
 import { type KeyRecord, newKeys, parseKeyFile, type SigningRecord, writeKeys } from './key-file.ts'
 import { createFile } from './private-file.ts'
-import { isMissing, WatchedFile } from './watched-file.ts'
+import { isMissing, readable, WatchedFile } from './watched-file.ts'
 
 export interface SigningKey extends VerifyKey {
   readonly kid: string
@@ -58,9 +58,13 @@ export class KeyRing {
     try {
       return new KeyRing(await WatchedFile.open(path, parse), now, warn)
     } catch (error) {
-      if (!isMissing(error)) throw error
+      if (!isMissing(error)) throw readable(path, error)
+    }
+    try {
       await createFile(path, writeKeys(newKeys(now())))
       return new KeyRing(await WatchedFile.open(path, parse), now, warn)
+    } catch (error) {
+      throw readable(path, error)
     }
   }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, link, mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { chmod, link, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /** Replaces a file whole, readable by its owner only: readers see the old one or the new one, never a part. */
@@ -26,10 +26,23 @@ export async function createFile(path: string, text: string): Promise<boolean> {
     await link(temporary, path)
     return true
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'EEXIST') return false
+    const { code } = error as { code?: string }
+    if (code === 'EEXIST') return false
+    // A file system without links: still exclusive, but whoever looks in this very moment sees a part.
+    if (code === 'EPERM' || code === 'ENOTSUP' || code === 'ENOSYS') return writeExclusive(path, text)
     throw error
   } finally {
     await rm(temporary, { force: true })
+  }
+}
+
+async function writeExclusive(path: string, text: string): Promise<boolean> {
+  try {
+    await writeFile(path, text, { mode: 0o600, flag: 'wx' })
+    return true
+  } catch (error) {
+    if ((error as { code?: string }).code === 'EEXIST') return false
+    throw error
   }
 }
 

@@ -68,7 +68,7 @@ export class Revocations {
   find({ session, claims }: Verified): RevocationReason | undefined {
     if (session !== undefined) {
       if (this.#sessions.has(session)) return 'revoked.sid'
-      const user = this.#users.get(userHashOf(session))
+      const user = this.#users.size > 0 ? this.#users.get(userHashOf(session)) : undefined
       if (user !== undefined && (claims.ep ?? 0) < user.epoch) return 'revoked.epoch'
     }
     return this.#tokens.size > 0 && this.#tokens.has(claims.jti) ? 'revoked.jti' : undefined

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { UsersUnavailable } from '../../errors.ts'
 import { Passwords } from './passwords.ts'
 import { parseUserFile, type UserRecord } from './user-file.ts'
-import { isMissing, WatchedFile } from './watched-file.ts'
+import { isMissing, readable, WatchedFile } from './watched-file.ts'
 
 /** What a user may do, as of now. */
 export interface User {
@@ -49,7 +49,7 @@ export class FileUsers implements UserSource {
       const file = await WatchedFile.open(path, (text) => toAccounts(parseUserFile(path, text).users))
       return new FileUsers(file, warn)
     } catch (error) {
-      if (!isMissing(error)) throw error
+      if (!isMissing(error)) throw readable(path, error)
       throw new Error(`${path} is missing; "toll user add NAME" makes it.`)
     }
   }

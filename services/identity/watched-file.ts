@@ -66,6 +66,14 @@ export class WatchedFile<Value> {
 
 export const isMissing = (error: unknown): boolean => (error as { code?: unknown }).code === 'ENOENT'
 
+/** A system's error as a sentence for the operator; ours are that already. */
+export function readable(path: string, error: unknown): Error {
+  const { code } = error as { code?: unknown }
+  return typeof code === 'string'
+    ? new Error(`${path} cannot be used (${code}); see that the gateway's user may read and write there.`)
+    : (error as Error)
+}
+
 async function versionOf(path: string): Promise<{ id: string; mode: number }> {
   const { dev, ino, size, mtimeNs, ctimeNs, mode } = await stat(path, { bigint: true })
   return { id: `${dev}.${ino}.${size}.${mtimeNs}.${ctimeNs}`, mode: Number(mode & 0o777n) }

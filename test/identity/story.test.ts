@@ -229,7 +229,11 @@ for (const store of await storeConfigs(t)) {
       413,
       'BODY_TOO_LARGE'
     )
-    t.equal((await ask('GET', `${origin}/auth/logout`)).status, 404, 'a link signs nobody out')
+    const link = await ask('GET', `${origin}/auth/logout`)
+    isProblem(t, link, 405, 'METHOD_NOT_ALLOWED')
+    t.equal(link.headers.get('allow'), 'POST', 'a link signs nobody out')
+    const others = await ask('PUT', `${origin}/auth/me`)
+    t.match({ status: others.status, allow: others.headers.get('allow') }, { status: 405, allow: /GET/ })
   })
 
   t.test(`${store.driver}: fields and paths are spelt as the config says`, async (t) => {
