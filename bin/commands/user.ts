@@ -39,7 +39,7 @@ export function userCommand(program: Command): void {
 
   user
     .command('passwd <name>')
-    .description('change a password; sessions begun with the old one end at their next refresh')
+    .description('change a password; a running gateway ends the sessions begun with the old one')
     .option(
       '--password <password>',
       'the password (others on this machine can see it while the command runs)'
@@ -55,7 +55,7 @@ export function userCommand(program: Command): void {
 
   user
     .command('rm <name>')
-    .description('remove a user; their sessions end at their next refresh')
+    .description('remove a user; a running gateway ends their sessions')
     .option('--json', 'print the answer as JSON')
     .action(async (name: string, { json }: Options, command: Command) => {
       const { removeUser } = await import('../../services/identity/user-editing.ts')

@@ -58,6 +58,7 @@ export class Identity {
     this.keys = parts.keys
     this.#parts = parts
     this.#activity = new Activity(parts.sessions, parts.idle, parts.now)
+    parts.users?.onChanged((uid, stamp) => void this.#endOutdated(uid, stamp))
   }
 
   /** Whether anybody can sign in here. */
@@ -195,6 +196,7 @@ export class Identity {
   async close(): Promise<void> {
     await this.#activity.close()
     await this.#parts.revocations.close()
+    this.#parts.users?.close()
     this.keys.close()
   }
 
@@ -220,6 +222,24 @@ export class Identity {
     this.#activity.forget(sid)
     const propagated = await this.#parts.revocations.add([{ kind: 'session', sid }])
     await this.#parts.sessions.markOffline([[sid, remaining]]).catch(() => {})
+    return propagated
+  }
+
+  /** A password was changed or a user removed: sessions from before end now, not when they are refreshed. */
+  async #endOutdated(uid: string, stamp = ''): Promise<void> {
+    const { sessions, warn } = this.#parts
+    try {
+      const ended = await sessions.endOutdated(this.keys.hashUser(uid), stamp)
+      await this.#voidAll(ended)
+    } catch {
+      warn('The store does not answer: sessions of a changed user end at their next refresh, not now.')
+    }
+  }
+
+  async #voidAll(sids: readonly string[]): Promise<boolean> {
+    const propagated = await this.#parts.revocations.add(sids.map((sid) => ({ kind: 'session', sid })))
+    for (const sid of sids) this.#activity.forget(sid)
+    await this.#parts.sessions.markOffline(sids.map((sid) => [sid, 0] as const)).catch(() => {})
     return propagated
   }
 

@@ -19,7 +19,14 @@ export interface UserSource {
   verifyCredentials(name: string, password: string): Promise<User | undefined>
   /** Undefined when the user is gone or may not sign in any more. */
   find(uid: string): Promise<User | undefined>
+  /** Calls back when a user is gone, may not sign in any more (no stamp), or has another password. */
+  onChanged(listener: UserListener): void
+  close(): void
 }
+
+export type UserListener = (uid: string, stamp: string | undefined) => void
+
+const pollInterval = 1000
 
 interface Account {
   readonly user: User
@@ -37,11 +44,16 @@ export class FileUsers implements UserSource {
   readonly #file: WatchedFile<Accounts>
   readonly #passwords = new Passwords()
   readonly #warn: (sentence: string) => void
+  readonly #timer: NodeJS.Timeout
   #warned: string | undefined
+  #told: Accounts
+  #listener: UserListener | undefined
 
   private constructor(file: WatchedFile<Accounts>, warn: (sentence: string) => void) {
     this.#file = file
     this.#warn = warn
+    this.#told = file.value
+    this.#timer = setInterval(() => void this.#refresh(), pollInterval).unref()
   }
 
   static async open(path: string, warn: (sentence: string) => void): Promise<FileUsers> {
@@ -70,11 +82,34 @@ export class FileUsers implements UserSource {
     return account === undefined || account.isDisabled ? undefined : account.user
   }
 
+  onChanged(listener: UserListener): void {
+    this.#listener = listener
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
   async #refresh(): Promise<void> {
     await this.#file.refresh()
+    this.#tell()
     const problem = this.#file.broken?.message
     if (problem !== undefined && problem !== this.#warned) this.#warn(problem)
     this.#warned = problem
+  }
+
+  /** Compares with what was told last; a file that only got a new user ends nobody's session. */
+  #tell(): void {
+    const before = this.#told
+    const { value } = this.#file
+    if (value === before) return
+    this.#told = value
+    for (const [uid, { user, isDisabled }] of before.byId) {
+      if (isDisabled) continue
+      const now = value.byId.get(uid)
+      const stamp = now === undefined || now.isDisabled ? undefined : now.user.stamp
+      if (stamp !== user.stamp) this.#listener?.(uid, stamp)
+    }
   }
 }
 

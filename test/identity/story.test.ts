@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { changePassword, removeUser } from '../../services/identity/user-editing.ts'
 import { type Answer, ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { storeConfigs } from '../support/stores.ts'
@@ -280,6 +281,25 @@ for (const store of await storeConfigs(t)) {
       await new Promise((resolve) => setTimeout(resolve, 200))
     }
     t.equal((await refresh(body.refresh_token)).status, 400, 'the absolute end')
+  })
+
+  t.test(`${store.driver}: who gets another password, is disabled or removed is signed out`, async (t) => {
+    const { login, me, refresh, directory } = await start(t)
+    const path = join(directory, 'users.json')
+    const kesa = (await login()).body
+    const tess = (await login('tess', 'pässword')).body
+    const root = (await login('root', 'r')).body
+    await changePassword(path, 'kesa', '456')
+    await removeUser(path, 'tess')
+    const deadline = Date.now() + 5000
+    while ((await me(tess.access_token)).status === 200 && Date.now() < deadline) {}
+    t.equal((await me(tess.access_token)).status, 401)
+    t.equal((await me(kesa.access_token)).status, 401)
+    for (const { refresh_token } of [kesa, tess]) t.equal((await refresh(refresh_token)).status, 400)
+    t.equal((await me(root.access_token)).status, 200, 'nothing changed for others')
+    t.equal((await login('kesa', '123')).status, 401)
+    const later = await login('kesa', '456')
+    t.equal((await me(later.body.access_token)).status, 200)
   })
 
   t.test(`${store.driver}: the public keys are public only`, async (t) => {

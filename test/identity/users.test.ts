@@ -21,6 +21,7 @@ async function open(t: Test, text = kesa) {
   writeFileSync(path, text)
   const warnings: string[] = []
   const users = await FileUsers.open(path, (sentence) => warnings.push(sentence))
+  t.teardown(() => users.close())
   return { path, users, warnings }
 }
 

@@ -1,4 +1,5 @@
 import type { Operation } from '../../store/store.ts'
+import type { StoredSession } from './records.ts'
 
 export interface Ended {
   readonly existed: boolean
@@ -62,6 +63,35 @@ return {epoch, ended}
     const [epoch, sessions] = raw as [number, string[]]
     return { epoch: Number(epoch), sessions }
   }
+}
+
+/**
+ * Ends the sessions of a user that began with another stamp (password) than the present one; an empty stamp means all.
+ * KEYS index. ARGV prefix, stamp. Any number of gateways may do it: the second finds nothing left.
+ */
+export const endOutdated: Operation<readonly string[]> = {
+  name: 'session-end-outdated',
+
+  lua: `
+local ended = {}
+for _, sid in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
+  local stamp = redis.call('HGET', ARGV[1] .. sid, 'fp')
+  if stamp and stamp ~= ARGV[2] then
+    redis.call('DEL', ARGV[1] .. sid)
+    redis.call('ZREM', KEYS[1], sid)
+    ended[#ended + 1] = sid
+  end
+end
+return ended
+`,
+
+  transact(tx, _keys, [prefix, stamp]) {
+    const outdated = [...tx.range<StoredSession>(String(prefix))].filter(({ value }) => value.stamp !== stamp)
+    for (const { key } of outdated) tx.remove(key)
+    return outdated.map(({ value }) => value.sid)
+  },
+
+  decode: (raw) => raw as string[]
 }
 
 /** Raises a user's epoch to what a gateway remembers, after the store lost it. KEYS epoch. ARGV least epoch. */

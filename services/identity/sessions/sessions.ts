@@ -1,7 +1,7 @@
 import type { Store } from '../../store/store.ts'
 import { newSessionId, userHashOf } from '../refresh-token.ts'
 import { type Created, create } from './create.ts'
-import { type Ended, type EndedAll, endSession, endUser, raiseEpoch } from './end.ts'
+import { type Ended, type EndedAll, endOutdated, endSession, endUser, raiseEpoch } from './end.ts'
 import { listUser, readSession } from './list.ts'
 import { countOnline, markOffline, markOnline, type Online, pageOnline } from './online.ts'
 import {
@@ -97,6 +97,10 @@ export class Sessions {
       [indexKey(userHash), epochKey(userHash)],
       [sessionPrefix(userHash), leastEpoch]
     )
+  }
+
+  endOutdated(userHash: string, stamp: string): Promise<readonly string[]> {
+    return this.#store.run(endOutdated, [indexKey(userHash)], [sessionPrefix(userHash), stamp])
   }
 
   raiseEpoch(userHash: string, least: number): Promise<number> {
