@@ -25,8 +25,8 @@ t.test('the npm package holds what runs and what `toll demo` serves, and nothing
     'build/services/runtime/reaper-process.js',
     'gateway.config.json',
     'gateway.schema.json',
-    'examples/demo/hello.js',
-    'examples/demo/orders.js',
+    'examples/demo/hello.mjs',
+    'examples/demo/orders.mjs',
     'examples/demo/users.json'
   ])
     t.ok(paths.includes(path), `${path} is in it`)
