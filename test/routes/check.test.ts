@@ -99,7 +99,7 @@ t.test('refuses a route to which others leave nothing', async (t) => {
 
 t.test('tells what cannot be read, at the field that is wrong', async (t) => {
   const found = said(
-    { path: 'x' },
+    { path: '/a*b' },
     { path: '/x', hosts: ['fine.example', 'not fine'] },
     { path: '/x', rewrite: { replace: { pattern: '(', with: '' } } },
     { path: '~^/(a+)+$', hosts: ['also not'] }

@@ -165,14 +165,12 @@ t.test('longer regular expressions come first', (t) => {
 
 t.test('says which route has a bad path, host or rewrite', (t) => {
   const bad: readonly [Partial<RouteOptions> & { path: string }, RegExp][] = [
-    [{ path: 'orders' }, /"r".*starts with "\/"/],
     [{ path: '/a*' }, /stands alone/],
     [{ path: '/a/*/b' }, /stands alone/],
     [{ path: '/:' }, /parameter name/],
     [{ path: '/a/../b' }, /dot segment/],
     [{ path: '/a%2fb' }, /./],
     [{ path: '/a?b' }, /no path has/],
-    [{ path: '~/a' }, /has to start/],
     [{ path: '~^/(a' }, /not a regular expression/],
     [{ path: '~^/(a+)+$' }, /repeated group/],
     [{ path: '~^/(a|a)*$' }, /repeated group/],
@@ -185,6 +183,8 @@ t.test('says which route has a bad path, host or rewrite', (t) => {
     [{ path: '/a', hosts: ['a.*.com'] }, /host name/],
     [{ path: '/a', rewrite: { stripPrefix: '/../a' } }, /dot segment/]
   ]
+  // The schema refuses these first, with what they were meant to be.
+  for (const path of ['orders', '~/a']) t.throws(() => tableOf({ id: 'r', path }), { message: /\/path/ })
   for (const [options, reason] of bad) t.throws(() => tableOf({ id: 'r', ...options }), { message: reason })
   for (const path of ['~^/v[0-9]+/x$', '~^/(?:a|b)/[^/]+/c/[^/]+$', '~^/a(b)?/.*', '~^/[a-z]{2,5}/x']) {
     t.doesNotThrow(() => tableOfPaths(path), path)
