@@ -46,7 +46,7 @@ async function connect(client: RedisClient, address: RedisAddress): Promise<Stor
   const deadline = performance.now() + openWithinMs
   try {
     while (performance.now() < deadline) {
-      if (client.status === 'ready') return await checkVersion(client, address)
+      if (client.status === 'ready') return await checkServer(client, address)
       if (client.status === 'end' || isFinal(lastError)) break
       await new Promise((resolve) => setTimeout(resolve, tryAgainMs))
     }
@@ -63,8 +63,14 @@ async function connect(client: RedisClient, address: RedisAddress): Promise<Stor
   )
 }
 
-async function checkVersion(client: RedisClient, address: RedisAddress): Promise<StoreOpenError | undefined> {
-  const version = /^redis_version:(\d+)\.(\d+)/m.exec(await client.info('server'))
+/** A server that answers may still be one that will not do. */
+async function checkServer(client: RedisClient, address: RedisAddress): Promise<StoreOpenError | undefined> {
+  const info = await client.info('server')
+  const mode = /^redis_mode:(\w+)/m.exec(info)?.[1]
+  if (address.kind === 'single' && (mode === 'sentinel' || mode === 'cluster')) {
+    return refusal(address, `it is part of a ${mode}: the URL has to begin with redis+${mode}://`)
+  }
+  const version = /^redis_version:(\d+)\.(\d+)/m.exec(info)
   const [major, minor] = [Number(version?.[1]), Number(version?.[2])]
   if (major > oldest[0] || (major === oldest[0] && minor >= oldest[1])) return undefined
   return refusal(

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -23,11 +23,19 @@ export interface RedisServer {
   stop(): Promise<void>
 }
 
-export async function startRedis(options: { args?: readonly string[] } = {}): Promise<RedisServer> {
+/** `config` is for what cannot be an argument; it becomes a file, which a Sentinel also writes to. */
+export async function startRedis(
+  options: { args?: readonly string[]; config?: string } = {}
+): Promise<RedisServer> {
   const directory = mkdtempSync(join(tmpdir(), 'toll-redis-'))
   const [port = 0] = await freePorts(1)
+  const file: string[] = []
+  if (options.config !== undefined) {
+    file.push(join(directory, 'redis.conf'))
+    writeFileSync(file[0]!, options.config)
+  }
   let args = options.args ?? []
-  let child = await launch(port, directory, args)
+  let child = await launch(port, directory, file, args)
 
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     if (child.exitCode !== null || child.signalCode !== null) return
@@ -50,7 +58,7 @@ export async function startRedis(options: { args?: readonly string[] } = {}): Pr
     async restart(newArgs = args) {
       await end('SIGTERM')
       args = newArgs
-      child = await launch(port, directory, args)
+      child = await launch(port, directory, file, args)
     },
     async stop() {
       await end('SIGKILL')
@@ -59,7 +67,12 @@ export async function startRedis(options: { args?: readonly string[] } = {}): Pr
   }
 }
 
-async function launch(port: number, directory: string, args: readonly string[]): Promise<ChildProcess> {
+async function launch(
+  port: number,
+  directory: string,
+  file: readonly string[],
+  args: readonly string[]
+): Promise<ChildProcess> {
   const own = [
     '--bind',
     '127.0.0.1',
@@ -72,7 +85,7 @@ async function launch(port: number, directory: string, args: readonly string[]):
     '--appendonly',
     'no'
   ]
-  const child = spawn('redis-server', [...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn('redis-server', [...file, ...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {
