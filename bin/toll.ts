@@ -6,6 +6,7 @@ import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
 import { docsCommand } from './commands/docs.ts'
 import { doctorCommand } from './commands/doctor.ts'
+import { explainCommand } from './commands/explain.ts'
 import { keyCommand } from './commands/key.ts'
 import { logsCommand } from './commands/logs.ts'
 import { psCommand } from './commands/ps.ts'
@@ -36,6 +37,7 @@ const commands = [
   demoCommand,
   checkCommand,
   routesCommand,
+  explainCommand,
   reloadCommand,
   psCommand,
   logsCommand,

@@ -33,7 +33,7 @@ interface Row {
 function rowOf({ id, methods, hosts, path, service }: CompiledRoute, options: unknown): Row {
   const { auth, limit } = options as { auth?: string | { mode?: string }; limit?: { qps?: number } }
   const mode = typeof auth === 'object' ? auth.mode : auth
-  return { id, methods, hosts, path, service, auth: mode ?? '-', limit: limit?.qps }
+  return { id, methods, hosts, path, service, auth: mode ?? 'required', limit: limit?.qps }
 }
 
 function table(rows: readonly Row[]): string {
