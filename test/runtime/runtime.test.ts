@@ -20,6 +20,7 @@ t.test('starts one process for each node, gives it the PORT, and prefixes what i
     { name: 'hello.2', service: 'hello', node: nodeAt(two), restarts: 0 }
   ])
   t.equal(await (await fetch(nodeAt(two))).text(), 'hello')
+  await until(() => printed().match(/listening/g)?.length === 2)
   t.match(printed(), `hello.1 | listening ${one}\n`)
   t.match(printed(), `hello.2 | listening ${two}\n`)
   t.match(
