@@ -86,6 +86,10 @@ async function launch(
     'no'
   ]
   const child = spawn('redis-server', [...file, ...own, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  // Also when the test ends by an exception; a test that is killed leaves it behind.
+  const end = (): void => void child.kill('SIGKILL')
+  process.once('exit', end)
+  child.once('exit', () => process.off('exit', end))
   let output = ''
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk) => {
