@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
@@ -191,6 +192,29 @@ t.test(
     t.equal((await get('/revocable', token)).status, 200)
   }
 )
+
+t.test('a revocable route costs no store call, a strict one costs one', async (t) => {
+  const redis = await startRedis()
+  t.teardown(() => redis.stop())
+  const { get, login } = await start(t, {
+    store: { driver: 'redis', url: redis.url },
+    routes: [{ path: '/revocable' }, { path: '/strict', auth: { session: 'strict' } }]
+  })
+  const client = new Redis(redis.url)
+  t.teardown(() => client.disconnect())
+  const scripts = async (): Promise<number> => {
+    const calls = (await client.info('commandstats')).matchAll(
+      /^cmdstat_(?:evalsha|eval|exists|get|hmget):calls=(\d+)/gm
+    )
+    return [...calls].reduce((sum, [, count]) => sum + Number(count), 0)
+  }
+  const token = await login()
+  const before = await scripts()
+  for (let round = 0; round < 50; round += 1) await get('/revocable', token)
+  t.equal(await scripts(), before)
+  for (let round = 0; round < 50; round += 1) await get('/strict', token)
+  t.ok((await scripts()) >= before + 50)
+})
 
 t.test('rules: what none grants is denied wherever a token is looked at', async (t) => {
   const { get, login } = await start(t, {

@@ -1,16 +1,19 @@
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { revocationSet } from '../../services/identity/sessions/records.ts'
 import { type Answer, ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
 import { usersFile } from '../support/users.ts'
 
-const users = await usersFile({ kesa: { password: '123' } })
+const users = await usersFile({ kesa: { password: '123' }, tess: { password: '123' } })
 
 async function start(t: Test, auth: Record<string, unknown> = {}) {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const { origin, log } = await startGateway(
+  const { origin, log, directory } = await startGateway(
     t,
     {
       store: { driver: 'redis', url: redis.url },
@@ -22,7 +25,10 @@ async function start(t: Test, auth: Record<string, unknown> = {}) {
   return {
     redis,
     log,
-    login: () => ask('POST', `${origin}/auth/login`, { json: { username: 'kesa', password: '123' } }),
+    directory,
+    login: (username = 'kesa') =>
+      ask('POST', `${origin}/auth/login`, { json: { username, password: '123' } }),
+    logoutAll: (token: unknown) => ask('POST', `${origin}/auth/logout-all`, { token: String(token) }),
     refresh: (token: unknown) => ask('POST', `${origin}/auth/refresh`, { json: { refresh_token: token } }),
     logout: (token: unknown) => ask('POST', `${origin}/auth/logout`, { token: String(token) }),
     me: (token: unknown) => ask('GET', `${origin}/auth/me`, { token: String(token) })
@@ -86,10 +92,37 @@ t.test('what was revoked stays revoked after Redis lost its memory', async (t) =
   t.equal((await refresh(going.refresh_token)).status, 400, 'its session is gone: sign in again')
 })
 
+t.test('after Redis lost its memory, a gateway that starts then knows of what others remember', async (t) => {
+  const { redis, login, logout, me, directory, logoutAll } = await start(t)
+  const [{ body: ended }, { body: everywhere }] = [await login(), await login('tess')]
+  t.equal((await logout(ended.access_token)).status, 204)
+  t.equal((await logoutAll(everywhere.access_token)).status, 204)
+  await redis.kill()
+  await redis.restart()
+  await until(async () => (await login()).status === 200)
+  const keys = { path: join(directory, '.toll/keys.json') }
+  // The first gateway notices the restart, and tells the new memory what it knows.
+  const client = new Redis(redis.url)
+  t.teardown(() => client.disconnect())
+  await until(async () => (await client.zcard(revocationSet)) >= 2)
+  const { origin } = await startGateway(t, {
+    store: { driver: 'redis', url: redis.url },
+    auth: { users: { driver: 'file', path: join(directory, 'users.json') }, keys },
+    routes: []
+  })
+  const there = async (token: unknown) =>
+    (await ask('GET', `${origin}/auth/me`, { token: String(token) })).status
+  t.equal(await there(ended.access_token), 401)
+  t.equal(await there(everywhere.access_token), 401)
+  const { body: later } = await login('tess')
+  t.equal((await me(later.access_token)).status, 200)
+  t.equal(await there(later.access_token), 200, 'signing in again works everywhere')
+})
+
 t.test('after Redis lost its memory, who was signed out everywhere can sign in again', async (t) => {
-  const { redis, login, me } = await start(t)
+  const { redis, login, me, logoutAll } = await start(t)
   const { body } = await login()
-  t.ok(body.session)
+  t.equal((await logoutAll(body.access_token)).status, 204)
   await redis.kill()
   await redis.restart()
   await until(async () => (await login()).status === 200)
