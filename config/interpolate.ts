@@ -30,6 +30,9 @@ export interface Surroundings {
 /** `$${` is a plain `${`; then `${NAME}`, `${NAME:-default}` and `${file:path}`; what is left is a mistake. */
 const grammar = /\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?|file:([^}]+))\}|\$\{[^}]*\}?/g
 
+/** A text without this holds no reference, not even an escaped one: most large files need not be searched value by value. */
+const mayRefer = /\$\{|\\[ux]/
+
 /** No secret is larger; a wrong path to a large file should not end in memory. */
 const maxFileBytes = 64 * 1024
 
@@ -40,6 +43,9 @@ export async function interpolate(source: Source, { env, directory }: Surroundin
   const inserted = new Map<string, string>()
   const flaws: (Flaw & { pointer: string })[] = []
   if (root === undefined) return { value: undefined, references, inserted, files: [], flaws }
+  if (!mayRefer.test(source.text)) {
+    return { value: plainOf(root, (_, scalar) => scalar), references, inserted, files: [], flaws }
+  }
   eachKey(root, (pointer, key) => {
     const sentence = 'references are replaced in values, not in keys'
     flaws.push({ start: key.start, end: key.end, pointer, sentence })

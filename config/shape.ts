@@ -32,32 +32,29 @@ export class Shape {
     return isSecret(schema, pointer.slice(at.length))
   }
 
-  /** The scalars of a file that are secret by their schema, or by their name where no schema says what they are. */
+  /** The scalars of a file that are secret by their schema, or by their name where the name is not the schema's. */
   secretsOf(root: SourceNode): SourceNode[] {
     const places = new Map(this.#parts.map(({ at, schema }) => [at, schema]))
     const found: SourceNode[] = []
     const walk = (
       node: SourceNode,
-      described: readonly AnySchema[],
-      pointer: string,
-      isWithin: boolean
+      { schemas: described, pointer, isHidden: isWithin, isNamed }: Step
     ): void => {
       const schemas = places.has(pointer) ? [places.get(pointer)!] : described
       const isHidden = isWithin || schemas.some(isMarked)
       const { value } = node
-      const step = (key: string, child: SourceNode): void =>
-        walk(
-          child,
-          schemas.flatMap((schema) => under(schema, key)),
-          pointer + pointerOf(key),
-          isHidden
-        )
-      if (value.kind === 'object') for (const [key, child] of value.entries) step(key, child)
-      else if (value.kind === 'array')
-        for (const [index, child] of value.items.entries()) step(`${index}`, child)
-      else if (isHidden || (schemas.every(isOpen) && secretName.test(pointer))) found.push(node)
+      const stepTo = (key: string): Step => ({
+        schemas: schemas.flatMap((schema) => under(schema, key)),
+        pointer: pointer + pointerOf(key),
+        isHidden,
+        isNamed: schemas.some((schema) => names(schema, key))
+      })
+      if (value.kind === 'object') for (const [key, child] of value.entries) walk(child, stepTo(key))
+      else if (value.kind === 'array') {
+        for (const [index, child] of value.items.entries()) walk(child, stepTo(`${index}`))
+      } else if (isHidden || (!isNamed && secretName.test(pointer))) found.push(node)
     }
-    walk(root, [], '', false)
+    walk(root, { schemas: [], pointer: '', isHidden: false, isNamed: false })
     return found
   }
 
@@ -86,8 +83,19 @@ export class Shape {
 
 const secretName = /(?:password|passwd|secret|token|api[-_]?key|private[-_]?key)$/i
 
-/** A field whose schema takes anything says nothing about it. */
-const isOpen = (schema: AnySchema): boolean => ['Unknown', 'Any'].includes(kindOf(schema))
+/** Where a walk through a file stands. */
+interface Step {
+  readonly schemas: readonly AnySchema[]
+  readonly pointer: string
+  readonly isHidden: boolean
+  /** The key is one that a schema names: what it holds is known. Keys of records and of what takes anything are the author's. */
+  readonly isNamed: boolean
+}
+
+const names = (schema: AnySchema, key: string): boolean =>
+  schema.properties === undefined
+    ? ((schema.anyOf ?? schema.allOf)?.some((branch) => names(branch, key)) ?? false)
+    : Object.hasOwn(schema.properties, key)
 
 function valueAt(value: unknown, keys: readonly string[]): unknown {
   return keys.reduce<unknown>((at, key) => (at as Record<string, unknown> | undefined)?.[key], value)

@@ -216,6 +216,13 @@ t.test('shows a config with its references and without its secrets', async (t) =
   })
 })
 
+t.test('takes a key that the author chose at its word', async (t) => {
+  const env = { key: 'env', slice: Type.Record(Type.String(), Type.String()) }
+  const text = '{ "env": { "DB_PASSWORD": "literal", "x-api-key": "k", "HOST": "db", "TOKEN": "${T}" } }'
+  const { redacted } = await loadConfig({ path: 'x.json', text, slices: [env], env: { T: 't' } })
+  t.same(redacted, { env: { DB_PASSWORD: '[secret]', 'x-api-key': '[secret]', HOST: 'db', TOKEN: '${T}' } })
+})
+
 t.test('has one revision for one content', async (t) => {
   const { revision } = await load('{ "listen": { "public": ":1", "admin": ":2" } }')
   t.match(revision, /^[0-9a-f]{12}$/)
