@@ -1,15 +1,6 @@
 import type { TSchema } from '@sinclair/typebox'
 import { keysOf, pointerOf } from './pointer.ts'
-import {
-  type AnySchema,
-  coerce,
-  isMarked,
-  isSecret,
-  kindOf,
-  schemasAt,
-  under,
-  withDefaults
-} from './schema.ts'
+import { type AnySchema, coerce, isMarked, isSecret, schemasAt, under, withDefaults } from './schema.ts'
 import type { SourceNode } from './source.ts'
 import { type Finding, type ValidateOptions, validate } from './validate.ts'
 
