@@ -54,7 +54,7 @@ export async function loadConfig<const Slices extends readonly Slice[]>(
   const { slices, checks = [], env = process.env, extend } = options
   const path = resolve(options.path)
   const directory = dirname(path)
-  const source = readSource(options.path, options.text ?? (await readText(options.path)))
+  const source = await readSource(options.path, options.text ?? (await readText(options.path)))
   const findings = new Findings(source)
   for (const flaw of source.flaws) findings.addFlaw('', flaw)
   if (source.flaws.some(({ harmless }) => harmless !== true)) throw findings.error()

@@ -1,12 +1,13 @@
 import { extname } from 'node:path'
 import { parseJson } from './json.ts'
 import { Source } from './source.ts'
-import { parseYaml } from './yaml.ts'
 
 /** Reads the text of a config file: YAML by its suffix, JSON with comments otherwise. What is wrong with it is in `flaws`. */
-export function readSource(file: string, text: string): Source {
+export async function readSource(file: string, text: string): Promise<Source> {
   const plain = text.startsWith('\uFEFF') ? text.slice(1) : text
-  const parse = ['.yaml', '.yml'].includes(extname(file).toLowerCase()) ? parseYaml : parseJson
+  const isYaml = ['.yaml', '.yml'].includes(extname(file).toLowerCase())
+  // The YAML parser is loaded where it is used: it takes 5 MiB and a while to load.
+  const parse = isYaml ? (await import('./yaml.ts')).parseYaml : parseJson
   try {
     return new Source(file, plain, parse(plain))
   } catch (error) {
