@@ -104,13 +104,14 @@ function hex(code: number): number {
 
 const escapeOf = (byte: number): string => `%${byte < 16 ? '0' : ''}${byte.toString(16).toUpperCase()}`
 
-/** `..;x` is a dot segment to servers that cut `;params` off first; so is one behind an encoded slash. */
+/** `..;x` is a dot segment to servers that cut `;params` off first, so is one behind an encoded slash, and to some one among spaces. */
 function hasDotSegment(path: string): boolean {
-  return path.split(/\/|%2F|%5C/).some((segment) => /^\.{1,2}(?:;|%3B|$)/.test(segment))
+  return path.split(/\/|%2F|%5C/).some((segment) => /^(?:%20)*\.{1,2}(?:%20)*(?:;|%3B|$)/.test(segment))
 }
 
 function resourceOf(path: string): string {
-  const bare = path.includes(';') ? path.replace(/;[^/]*/g, '').replace(/\/{2,}/g, '/') : path
+  // Servers that decode first see parameters behind an escaped semicolon too.
+  const bare = /;|%3B/.test(path) ? path.replace(/(?:;|%3B)[^/]*/g, '').replace(/\/{2,}/g, '/') : path
   return bare.includes('%') ? bare.replace(/%[0-7][0-9A-F]/g, decodeHarmless) : bare
 }
 

@@ -251,8 +251,8 @@ t.test('a reload closes no tunnel, a shutdown closes each with 1001, between two
   await new Promise((resolve) => setTimeout(resolve, 50))
   t.equal(client.received.length, 4, 'nothing is put into a frame')
   client.write('rest')
-  const ended = await client.until(/hello(.|\s){4}$/)
-  t.equal(ended.slice(-4), '\x88\x02\x03\xe9', 'a close frame with 1001')
+  await client.until(/hello.{4}$/s)
+  t.ok(client.received.endsWith('\x88\x02\x03\xe9'), 'a close frame with 1001')
   client.close()
   await stopping
 })
