@@ -11,4 +11,9 @@ export {
   type RouteInfo,
   type Step
 } from './plugins/plugin.ts'
+export {
+  type VerifyCompactOptions,
+  type VerifyCompactResult,
+  verifyCompact
+} from './services/identity/verify-compact.ts'
 export type { Services } from './services/services.ts'

@@ -1,8 +1,6 @@
 import { existsSync } from 'node:fs'
-import { readFile, stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { KeyRecord } from '../../services/identity/key-file.ts'
 import { say } from '../say.ts'
 
 /** `toll key ls|rotate`: the keys that sign tokens. Running gateways read the file again by themselves. */
@@ -15,8 +13,8 @@ export function keyCommand(program: Command): void {
     .option('--json', 'print the list as JSON')
     .action(async ({ json }: { json?: boolean }, command: Command) => {
       const { path } = await keySettings(command)
-      const { stateOf } = await import('../../services/identity/key-file.ts')
-      const keys = await readKeys(path)
+      const { readKeyFile, stateOf } = await import('../../services/identity/key-file.ts')
+      const keys = await readKeyFile(path)
       const now = Date.now()
       const rows = keys.map((record) => ({
         kid: record.kid,
@@ -62,7 +60,7 @@ export function keyCommand(program: Command): void {
         return
       }
       const signFrom = now + (atOnce === true ? readAhead : publishAhead)
-      const keys = await rotateKeys(path, await readKeys(path), { now, signFrom, accessLife, refreshLife })
+      const keys = await rotateKeys(path, { now, signFrom, accessLife, refreshLife })
       const kids = keys.filter((record) => record.signFrom === signFrom).map(({ kid }) => kid)
       const since = new Date(signFrom).toISOString()
       say(json, { kids, signFrom: since }, `New keys ${kids.join(' and ')} sign from ${since} on.`)
@@ -87,12 +85,4 @@ async function keySettings(command: Command): Promise<KeySettings> {
     accessLife: toMilliseconds(value.auth.access) + margin,
     refreshLife: toMilliseconds(value.auth.refresh) + margin
   }
-}
-
-async function readKeys(path: string): Promise<readonly KeyRecord[]> {
-  const { parseKeyFile } = await import('../../services/identity/key-file.ts')
-  const text = await readFile(path, 'utf8').catch(() => {
-    throw new Error(`${path} cannot be read; "toll start" makes it.`)
-  })
-  return parseKeyFile(path, text, (await stat(path)).mode)
 }

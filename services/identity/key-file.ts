@@ -1,7 +1,8 @@
 import { generateKeyPairSync, type JsonWebKey, randomBytes } from 'node:crypto'
+import { readFile, stat } from 'node:fs/promises'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { replaceFile } from './private-file.ts'
+import { replaceFile, withLock } from './private-file.ts'
 
 const time = (description: string) =>
   Type.Integer({ description, minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
@@ -120,20 +121,29 @@ export interface Rotation {
 }
 
 /** Adds new keys, gives the present ones an end, and drops those that have passed theirs. */
-export async function rotateKeys(
+export function rotateKeys(
   path: string,
-  keys: readonly KeyRecord[],
   { now, signFrom, accessLife, refreshLife }: Rotation
 ): Promise<readonly KeyRecord[]> {
-  const kept = keys
-    .filter(({ verifyUntil }) => verifyUntil === undefined || verifyUntil > now)
-    .map((key) => {
-      if (key.use === 'user-hash' || key.verifyUntil !== undefined) return key
-      return { ...key, verifyUntil: signFrom + (key.use === 'sig' ? accessLife : refreshLife) }
-    })
-  const rotated = [...kept, newSigningKey(signFrom), newSecret('refresh', signFrom)]
-  await replaceFile(path, writeKeys(rotated))
-  return rotated
+  return withLock(path, async () => {
+    const kept = (await readKeyFile(path))
+      .filter(({ verifyUntil }) => verifyUntil === undefined || verifyUntil > now)
+      .map((key) => {
+        if (key.use === 'user-hash' || key.verifyUntil !== undefined) return key
+        return { ...key, verifyUntil: signFrom + (key.use === 'sig' ? accessLife : refreshLife) }
+      })
+    const rotated = [...kept, newSigningKey(signFrom), newSecret('refresh', signFrom)]
+    await replaceFile(path, writeKeys(rotated))
+    return rotated
+  })
+}
+
+/** The keys of a file, for commands; gateways follow it with a KeyRing. */
+export async function readKeyFile(path: string): Promise<readonly KeyRecord[]> {
+  const text = await readFile(path, 'utf8').catch(() => {
+    throw new Error(`${path} cannot be read; "toll start" makes it.`)
+  })
+  return parseKeyFile(path, text, (await stat(path)).mode)
 }
 
 function newSigningKey(signFrom: number): SigningRecord {

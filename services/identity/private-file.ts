@@ -1,6 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, link, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+const lockTimeout = 10_000
+const staleLock = 30_000
 
 /** Replaces a file whole, readable by its owner only: readers see the old one or the new one, never a part. */
 export async function replaceFile(path: string, text: string): Promise<void> {
@@ -33,6 +37,26 @@ export async function createFile(path: string, text: string): Promise<boolean> {
     throw error
   } finally {
     await rm(temporary, { force: true })
+  }
+}
+
+/**
+ * Runs one change of a file at a time, over all processes: what `change` reads nobody else replaces before it has written.
+ * A lock that a killed process left is taken over after a while.
+ */
+export async function withLock<Result>(path: string, change: () => Promise<Result>): Promise<Result> {
+  const lock = `${path}.lock`
+  const deadline = Date.now() + lockTimeout
+  while (!(await createFile(lock, `${process.pid}\n`))) {
+    const age = Date.now() - (await stat(lock).then(({ mtimeMs }) => mtimeMs, Date.now))
+    if (age > staleLock) await rm(lock, { force: true })
+    else if (Date.now() > deadline) throw new Error(`${path} is being changed by somebody else; try again.`)
+    else await sleep(20 + Math.random() * 30)
+  }
+  try {
+    return await change()
+  } finally {
+    await rm(lock, { force: true })
   }
 }
 

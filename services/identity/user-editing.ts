@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { hashPassword } from './passwords.ts'
-import { replaceFile } from './private-file.ts'
+import { replaceFile, withLock } from './private-file.ts'
 import { isUserName, parseUserFile, type UserFile, type UserRecord, writeUserFile } from './user-file.ts'
 import { isMissing } from './watched-file.ts'
 
@@ -26,35 +26,38 @@ export async function addUser(
   { password, scopes, roles }: NewUser
 ): Promise<void> {
   if (!isUserName(name)) throw new Error('a user name has 1 to 255 bytes and no control characters.')
-  const file = await readUsers(path)
-  if (Object.hasOwn(file.users, name)) {
-    throw new Error(`there is a user "${name}" already; "toll user passwd ${name}" changes the password.`)
-  }
   const record: UserRecord = {
     password: await hashNew(password),
     ...(scopes.length > 0 && { scopes: [...scopes] }),
     ...(roles.length > 0 && { roles: [...roles] })
   }
-  await save(path, { ...file, users: { ...file.users, [name]: record } })
+  await edit(path, (users) => {
+    if (Object.hasOwn(users, name)) {
+      throw new Error(`there is a user "${name}" already; "toll user passwd ${name}" changes the password.`)
+    }
+    return { ...users, [name]: record }
+  })
 }
 
 export async function changePassword(path: string, name: string, password: string): Promise<void> {
-  const { file, record } = await find(path, name)
-  const changed = { ...record, password: await hashNew(password) }
-  await save(path, { ...file, users: { ...file.users, [name]: changed } })
+  const hash = await hashNew(password)
+  await edit(path, (users) => ({ ...users, [name]: { ...known(path, users, name), password: hash } }))
 }
 
 export async function removeUser(path: string, name: string): Promise<void> {
-  const { file } = await find(path, name)
-  const { [name]: _, ...users } = file.users
-  await save(path, { ...file, users })
+  await edit(path, (users) => {
+    known(path, users, name)
+    const { [name]: _, ...others } = users
+    return others
+  })
 }
 
-async function find(path: string, name: string): Promise<{ file: UserFile; record: UserRecord }> {
-  const file = await readUsers(path)
-  const record = Object.hasOwn(file.users, name) ? file.users[name] : undefined
+type Users = UserFile['users']
+
+function known(path: string, users: Users, name: string): UserRecord {
+  const record = Object.hasOwn(users, name) ? users[name] : undefined
   if (record === undefined) throw new Error(`there is no user "${name}" in ${path}.`)
-  return { file, record }
+  return record
 }
 
 async function hashNew(password: string): Promise<string> {
@@ -63,8 +66,11 @@ async function hashNew(password: string): Promise<string> {
 }
 
 /** What is written is read the way the gateway reads it first: a name or scope it would refuse never gets into the file. */
-async function save(path: string, file: UserFile): Promise<void> {
-  const text = writeUserFile(file)
-  parseUserFile(path, text)
-  await replaceFile(path, text)
+function edit(path: string, change: (users: Users) => Users): Promise<void> {
+  return withLock(path, async () => {
+    const file = await readUsers(path)
+    const text = writeUserFile({ ...file, users: change(file.users) })
+    parseUserFile(path, text)
+    await replaceFile(path, text)
+  })
 }

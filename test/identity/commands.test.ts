@@ -74,9 +74,7 @@ t.test('toll user without a users file in the config says what to add', async (t
 t.test('toll key: ls and rotate', async (t) => {
   const cwd = directoryWith(t, { auth: {}, routes: [] })
   t.match(await toll(cwd, ['key', 'ls']), { code: 1, err: /cannot be read; "toll start" makes it/ })
-  const { newKeys, writeKeys } = await import('../../services/identity/key-file.ts')
-  const { createFile } = await import('../../services/identity/private-file.ts')
-  await createFile(join(cwd, '.toll/keys.json'), writeKeys(newKeys(Date.now())))
+  t.match(await toll(cwd, ['key', 'rotate']), { code: 0, out: /has the first keys/ })
   const { out: rotated } = await toll(cwd, ['key', 'rotate'])
   t.match(rotated, /^New keys \w+ and \w+ sign from \S+ on\.\n$/)
   const { out } = await toll(cwd, ['key', 'ls', '--json'])
@@ -103,7 +101,6 @@ t.test('toll session: count, ls, kick', async (t) => {
   const me = async (token: unknown) =>
     (await ask('GET', `${origin}/auth/me`, { token: String(token) })).status
   const [one, two, three] = [await login(), await login(), await login()]
-  t.match(await run('count'), { code: 0, out: '3 sessions of 1 users.\n' })
   t.same(JSON.parse((await run('count', '--json')).out), { sessions: 3, users: 1 })
   const listed = await run('ls', '--user', 'kesa')
   for (const { session } of [one, two, three]) t.match(listed.out, String(session))

@@ -21,8 +21,6 @@ async function openRing(t: Test, path: string, now: () => number = Date.now): Pr
   return ring
 }
 
-const read = (path: string) => parseKeyFile(path, readFileSync(path, 'utf8'), 0o600)
-
 t.test('of many that start at once one makes the file, and all use it', async (t) => {
   const path = pathOf(t)
   const rings = await Promise.all(Array.from({ length: 16 }, () => openRing(t, path)))
@@ -40,7 +38,7 @@ t.test('a rotated key is published, then signs, then only verifies, then is gone
   const oldMac = ring.refreshMac(ring.activeRefreshKid(), 'x')!
   const oldRefresh = ring.activeRefreshKid()
   const generation = ring.generation
-  await rotateKeys(path, read(path), {
+  await rotateKeys(path, {
     now: clock,
     signFrom: clock + 1000,
     accessLife: 5000,
@@ -73,7 +71,7 @@ t.test('a rotated key is published, then signs, then only verifies, then is gone
 t.test('states follow from the times alone', async (t) => {
   const path = pathOf(t)
   const ring = await openRing(t, path, () => 1000)
-  const keys = await rotateKeys(path, read(path), {
+  const keys = await rotateKeys(path, {
     now: 1000,
     signFrom: 2000,
     accessLife: 500,
@@ -156,7 +154,7 @@ t.test(
     const old = await login()
     const path = join(directory, '.toll/keys.json')
     const now = Date.now()
-    await rotateKeys(path, read(path), { now, signFrom: now + 1, accessLife: 60_000, refreshLife: 60_000 })
+    await rotateKeys(path, { now, signFrom: now + 1, accessLife: 60_000, refreshLife: 60_000 })
     let later = await login()
     const deadline = Date.now() + 5000
     while (kidOf(later.access) === kidOf(old.access) && Date.now() < deadline) later = await login()

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -100,6 +100,18 @@ t.test('editing keeps the file private and whole', async (t) => {
   t.notMatch(readFileSync(path, 'utf8'), '123"')
   await removeUser(path, 'kesa')
   await t.rejects(removeUser(path, 'kesa'), { message: /no user "kesa"/ })
+})
+
+t.test('of users added at the same time none is lost, and a lock left behind does not last', async (t) => {
+  const path = join(directoryOf(t), 'users.json')
+  const names = Array.from({ length: 8 }, (_, index) => `user${index}`)
+  await Promise.all(names.map((name) => addUser(path, name, { password: 'x', scopes: [], roles: [] })))
+  t.same(Object.keys((await readUsers(path)).users).sort(), names)
+  writeFileSync(`${path}.lock`, '')
+  const longAgo = new Date(Date.now() - 60_000)
+  utimesSync(`${path}.lock`, longAgo, longAgo)
+  await removeUser(path, 'user0')
+  t.equal(Object.keys((await readUsers(path)).users).length, 7)
 })
 
 t.test('hashing is bounded: what waits too long in line is told to come back', async (t) => {
