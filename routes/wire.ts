@@ -18,8 +18,8 @@ const lingering = 500
 
 /** Gives the server an answer for everything that Node's parser refuses, or that is no request to an origin server. */
 export function guardWire(server: Server, { problemBase, onRequest, onRefused }: WireOptions): void {
-  /** The response that is next to be written on a connection. */
-  const pending = new WeakMap<Socket, ServerResponse>()
+  /** Responses that are not over, in the order of their requests. */
+  const open = new WeakMap<Socket, Set<ServerResponse>>()
   const refused = new WeakSet<Socket>()
   // The size of the head is bounded; dropping headers by their number, silently, is not a bound but a lie.
   server.maxHeadersCount = 0
@@ -36,10 +36,9 @@ export function guardWire(server: Server, { problemBase, onRequest, onRefused }:
 
   server.on('request', (request, response) => {
     if (isCondemned(request.socket)) return
-    pending.set(request.socket, response)
-    response.once('close', () => {
-      if (pending.get(request.socket) === response) pending.delete(request.socket)
-    })
+    const responses = open.get(request.socket) ?? follow(open, request.socket)
+    responses.add(response)
+    response.once('close', () => responses.delete(response))
     if (request.url === '*' && request.method === 'OPTIONS') answerForTheServer(response)
     else onRequest(request, response)
   })
@@ -60,7 +59,7 @@ export function guardWire(server: Server, { problemBase, onRequest, onRefused }:
       socket.destroy()
       return
     }
-    const response = pending.get(socket)
+    const response = [...(open.get(socket) ?? [])].at(-1)
     if (response === undefined) refuse(socket, problem)
     else if (response.req.complete) {
       // The answers to the requests before it come first (RFC 9112 9.3.2).
@@ -69,6 +68,24 @@ export function guardWire(server: Server, { problemBase, onRequest, onRefused }:
     } else if (response.headersSent) socket.destroy()
     else refuse(socket, problem)
   })
+}
+
+/**
+ * Node says nothing to a pipelined response that waits for its turn when the connection ends; whoever counts requests would
+ * count it for ever.
+ */
+function follow(open: WeakMap<Socket, Set<ServerResponse>>, socket: Socket): Set<ServerResponse> {
+  const responses = new Set<ServerResponse>()
+  open.set(socket, responses)
+  socket.once('close', () =>
+    setImmediate(() => {
+      for (const response of responses) {
+        response.destroyed = true
+        response.emit('close')
+      }
+    })
+  )
+  return responses
 }
 
 function problemOf({ code }: NodeJS.ErrnoException): Problem | undefined {

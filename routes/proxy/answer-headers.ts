@@ -13,18 +13,36 @@ const hopByHop = new Set([
   'upgrade'
 ])
 
+const forbiddenTrailers = new Set([
+  'content-length',
+  'host',
+  'location',
+  'set-cookie',
+  'trailer',
+  'www-authenticate'
+])
+
 /** Gateway headers that stand beside the service's own instead of replacing them. */
 const additive = new Set(['set-cookie', 'vary'])
 
 /** Header values as Fastify keeps them. */
 export type OwnHeaders = Readonly<Record<string, string | number | string[] | undefined>>
 
+interface Place {
+  readonly route: CompiledRoute
+  readonly node: UpstreamNode
+  /** Scheme and authority by which the client came. */
+  readonly origin: string
+  /** Whether a body without a length goes out in chunks, and so can have trailers. */
+  readonly isChunked: boolean
+}
+
 /** What the client gets: the service's headers without the hop-by-hop ones, names and duplicates as sent, then the gateway's. */
 export function answerHeaders(
   status: number,
   headers: readonly string[],
   own: OwnHeaders,
-  place: { readonly route: CompiledRoute; readonly node: UpstreamNode; readonly origin: string }
+  place: Place
 ): string[] {
   const named = connectionNames(headers)
   const kept: string[] = []
@@ -33,6 +51,7 @@ export function answerHeaders(
     const value = headers[index + 1]!
     const key = name.toLowerCase()
     if (hopByHop.has(key) || named?.has(key)) continue
+    if (key === 'trailer' && !hasTrailers(status, headers, place)) continue
     if (own[key] !== undefined && !additive.has(key)) continue
     if (key === 'location' || key === 'content-location') kept.push(name, rewriteLocation(value, place))
     // RFC 9110 8.6: no length where there can be no body.
@@ -40,6 +59,22 @@ export function answerHeaders(
   }
   pushOwn(kept, own)
   return kept
+}
+
+const hasTrailers = (status: number, headers: readonly string[], { isChunked }: Place): boolean =>
+  isChunked &&
+  status !== 204 &&
+  status !== 304 &&
+  !headers.some((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-length')
+
+/** Trailers as Node wants them, without those that would change how the message is read (RFC 9110 6.5.1). */
+export function harmlessTrailers(flat: readonly string[]): [string, string][] {
+  const trailers: [string, string][] = []
+  for (let index = 0; index < flat.length; index += 2) {
+    const key = flat[index]!.toLowerCase()
+    if (!hopByHop.has(key) && !forbiddenTrailers.has(key)) trailers.push([flat[index]!, flat[index + 1]!])
+  }
+  return trailers
 }
 
 /** The head of a 101: as the service wrote it, hop-by-hop headers included, with what the gateway has to say. */

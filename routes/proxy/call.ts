@@ -9,7 +9,7 @@ import type { UpstreamNode } from '../../services/upstream/node.ts'
 import type { Pool } from '../../services/upstream/pool.ts'
 import { sendUpgrade } from '../../services/upstream/upgrade.ts'
 import type { CompiledRoute } from '../table/route.ts'
-import { answerHeaders, type OwnHeaders, switchHeaders } from './answer-headers.ts'
+import { answerHeaders, harmlessTrailers, type OwnHeaders, switchHeaders } from './answer-headers.ts'
 import { outgoingFor } from './outgoing.ts'
 import { problemOf } from './problems.ts'
 import type { RequestHeaders } from './request-headers.ts'
@@ -37,6 +37,9 @@ export class Call implements HandshakeSink {
   #sentAt = 0
   #sent: Sent | undefined
   #isOver = false
+  /** True once the answer is ours to write, and Fastify's no more. */
+  #isBegun = false
+  #isHeadOut = false
   /** What the node answered, for `write`. */
   #status = 502
   #reason = ''
@@ -98,30 +101,34 @@ export class Call implements HandshakeSink {
     const headers = answerHeaders(this.#status, this.#headers, this.#reply.getHeaders() as OwnHeaders, {
       route: this.#plan.route,
       node: this.#node!,
-      origin
+      origin,
+      isChunked: raw.httpVersion === '1.1' && raw.method !== 'HEAD'
     })
     this.#reply.hijack()
+    this.#isBegun = true
     this.#reply.raw.writeHead(this.#status, this.#reason, headers)
     if (!raw.complete) this.#lingerAfter()
   }
 
   onData(chunk: Buffer): boolean {
     const { raw } = this.#reply
+    this.#isHeadOut = true
     if (raw.write(chunk)) return true
     raw.once('drain', this.#onDrain)
     return false
   }
 
   onFlush(): void {
-    const { raw } = this.#reply
+    if (this.#isHeadOut || this.#isOver) return
+    this.#isHeadOut = true
     // Without this the head of a quiet stream would wait for its first event.
-    if (!this.#isOver && raw.headersSent && !raw.writableEnded && raw.writableLength === 0) raw.flushHeaders()
+    this.#reply.raw.flushHeaders()
   }
 
   onEnd(trailers: string[]): void {
     this.#isOver = true
     const { raw } = this.#reply
-    if (trailers.length > 0) raw.addTrailers(pairs(trailers))
+    if (trailers.length > 0) raw.addTrailers(harmlessTrailers(trailers))
     raw.end()
   }
 
@@ -131,7 +138,7 @@ export class Call implements HandshakeSink {
     const { exchange } = this.#request
     const problem = problemOf(failure, this.#plan.route)
     if (raw.destroyed) return
-    if (!raw.headersSent) {
+    if (!this.#isBegun) {
       this.#lingerAfter()
       this.#reply.send(problem)
       return
@@ -186,10 +193,4 @@ export class Call implements HandshakeSink {
       raw.once('end', () => clearTimeout(timer))
     })
   }
-}
-
-function pairs(flat: readonly string[]): [string, string][] {
-  const result: [string, string][] = []
-  for (let index = 0; index < flat.length; index += 2) result.push([flat[index]!, flat[index + 1]!])
-  return result
 }

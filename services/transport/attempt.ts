@@ -14,6 +14,8 @@ import { Upload } from './upload.ts'
 export interface Setback extends Failure {
   /** True when nothing of the answer was handed on and the body can be sent once more. */
   readonly isRepeatable: boolean
+  /** True when the connection went away without a byte of an answer. */
+  readonly isClosed: boolean
   /** True when a pooled connection turned out to be closed already: no fault of the node. */
   readonly wasStale: boolean
 }
@@ -117,8 +119,9 @@ export class Attempt implements Job, Waiter, Sent {
       this.#giveUp('broken', reason)
       return
     }
-    const wasStale = this.#connection!.uses > 1 && isClose(reason)
-    this.#setBack('broken', reason, { isUnsent: false, wasStale, cause })
+    const isClosed = isClose(reason)
+    const wasStale = isClosed && this.#connection!.uses > 1
+    this.#setBack('broken', reason, { isUnsent: false, isClosed, wasStale, cause })
   }
 
   resume(): void {
@@ -159,14 +162,14 @@ export class Attempt implements Job, Waiter, Sent {
   #setBack(
     kind: FailureKind,
     reason: string,
-    details: { isUnsent: boolean; wasStale?: boolean; cause?: unknown }
+    details: { isUnsent: boolean; isClosed?: boolean; wasStale?: boolean; cause?: unknown }
   ): void {
     if (this.isOver) return
     clearTimeout(this.#timer)
     this.#connection = undefined
     this.#upload?.detach()
     const isRepeatable = this.#upload === undefined || this.#upload.isReplayable
-    this.#onSetback({ kind, reason, isRepeatable, wasStale: false, ...details })
+    this.#onSetback({ kind, reason, isRepeatable, isClosed: false, wasStale: false, ...details })
   }
 
   #finish(): void {

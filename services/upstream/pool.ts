@@ -101,9 +101,8 @@ export class Pool {
   }
 
   /** What was never sent may go elsewhere; what may have been seen only when seeing it twice does no harm (RFC 9110 9.2.2). */
-  #mayRepeat({ isUnsent, kind }: Setback, method: string): boolean {
-    if (isUnsent) return true
-    return kind === 'broken' && idempotent.has(method)
+  #mayRepeat({ isUnsent, isClosed }: Setback, method: string): boolean {
+    return isUnsent || (isClosed && idempotent.has(method))
   }
 }
 

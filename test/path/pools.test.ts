@@ -1,0 +1,93 @@
+import t from 'tap'
+import { ServiceRegistry } from '../../services/services.ts'
+import { openPools } from '../../services/upstream/pools.ts'
+import { startGateway } from '../support/gateway.ts'
+import { configFor, exchange, httpUpstream, RawClient, scripted } from '../support/upstream.ts'
+
+const serviceOf = (url: string) => ({
+  nodes: [url],
+  balance: 'round-robin' as const,
+  timeouts: { connect: '2s', response: '15s', idle: '60s', total: '0s' },
+  health: { eject: '5s' },
+  retry: { attempts: 1 },
+  breaker: {},
+  connections: { max: 10, queue: 10 },
+  transport: 'auto' as const,
+  tls: { verify: true }
+})
+
+t.test(
+  'a service whose settings stay the same keeps its pool across configs, another gets a new one',
+  async (t) => {
+    const registry = new ServiceRegistry()
+    const open = (services: object) => {
+      const lease = registry.lease()
+      return { lease, pools: openPools({ shared: lease.shared, directory: '.' }, services as never) }
+    }
+    const first = open({ a: serviceOf('http://127.0.0.1:1'), b: serviceOf('http://127.0.0.1:2') })
+    const second = open({ a: serviceOf('http://127.0.0.1:1'), b: serviceOf('http://127.0.0.1:3') })
+    t.equal(second.pools.get('a'), first.pools.get('a'))
+    t.not(second.pools.get('b'), first.pools.get('b'))
+    await first.lease.release()
+    const third = open({ a: serviceOf('http://127.0.0.1:1') })
+    t.equal(third.pools.get('a'), second.pools.get('a'))
+    await second.lease.release()
+    await third.lease.release()
+  }
+)
+
+t.test('connections to a service outlive a reload that does not touch it', async (t) => {
+  const up = await httpUpstream(t, (_, response) => response.end('ok'))
+  const { origin, reconfigure } = await startGateway(t, configFor([up.url]))
+  t.equal(await (await fetch(`${origin}/`)).text(), 'ok')
+  const { outcome } = await reconfigure(configFor([up.url], { route: { path: '/b/*' } }))
+  t.equal(outcome, 'applied')
+  t.equal(await (await fetch(`${origin}/b`)).text(), 'ok')
+  t.equal(new Set(up.requests.map(({ socket }) => socket)).size, 1)
+})
+
+t.test('a client that leaves with requests in line leaves nothing behind', async (t) => {
+  const up = await httpUpstream(t, (request, response) => {
+    if (request.url !== '/1') response.end('ok')
+  })
+  const gateway = await startGateway(t, configFor([up.url]))
+  const one = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
+  const client = new RawClient(gateway.origin).write(one('/1') + one('/2') + one('/3'))
+  while (up.requests.length < 3) await new Promise((resolve) => setTimeout(resolve, 5))
+  client.close()
+  const started = performance.now()
+  await gateway.stop()
+  t.ok(performance.now() - started < 5000, 'the gateway does not wait for them')
+})
+
+t.test('answers in line may be as large as they like', async (t) => {
+  const up = await httpUpstream(t, (request, response) => {
+    const body = request.url!.at(-1)!.repeat(1_000_000)
+    setTimeout(() => response.end(body), request.url === '/1' ? 50 : 0)
+  })
+  const { origin } = await startGateway(t, configFor([up.url]))
+  const one = (path: string, extra = '') => `GET ${path} HTTP/1.1\r\nHost: a\r\n${extra}\r\n`
+  const answer = await exchange(origin, one('/1') + one('/2') + one('/3', 'Connection: close\r\n'))
+  const bodies = answer.split(/HTTP\/1\.1 200 OK\r\n[\s\S]*?\r\n\r\n/).slice(1)
+  t.same(
+    bodies.map((body) => `${body[0]}${body.length}`),
+    ['11000000', '21000000', '31000000']
+  )
+})
+
+t.test('a Trailer header that cannot be kept is not promised', async (t) => {
+  const length = 'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nContent-Length: 0\r\n\r\n'
+  const chunked =
+    'HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 1\r\n\r\n'
+  for (const [head, bytes] of [
+    ['GET / HTTP/1.1', length],
+    ['GET / HTTP/1.0', chunked],
+    ['HEAD / HTTP/1.1', length]
+  ] as const) {
+    const up = await scripted(t, bytes)
+    const { origin } = await startGateway(t, configFor([up.url]))
+    const answer = await exchange(origin, `${head}\r\nHost: a\r\nConnection: close\r\n\r\n`)
+    t.match(answer, /^HTTP\/1\.1 200 /, head)
+    t.notMatch(answer, /trailer/i)
+  }
+})
