@@ -1,12 +1,14 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
+import { createServer } from 'node:http'
 import { connect } from 'node:net'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { WebSocket, WebSocketServer } from 'ws'
 import { ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
-import { httpUpstream } from '../support/upstream.ts'
+import { httpUpstream, listen } from '../support/upstream.ts'
 import { usersFile } from '../support/users.ts'
 
 const files = {
@@ -214,6 +216,35 @@ t.test('a revocable route costs no store call, a strict one costs one', async (t
   t.equal(await scripts(), before)
   for (let round = 0; round < 50; round += 1) await get('/strict', token)
   t.ok((await scripts()) >= before + 50)
+})
+
+t.test('a WebSocket is opened for who may use its route, and for nobody else', async (t) => {
+  const upstream = createServer()
+  const echo = new WebSocketServer({ server: upstream })
+  echo.on('connection', (socket, { headers }) => socket.send(String(headers['x-user-id'])))
+  t.teardown(() => echo.close())
+  const port = await listen(t, upstream)
+  const { origin, login } = await start(t, {
+    services: { app: { nodes: [`http://127.0.0.1:${port}`] } },
+    routes: [{ path: '/ws' }]
+  })
+  const open = (token?: string): Promise<string> =>
+    new Promise((resolve) => {
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+      const socket = new WebSocket(`${origin.replace('http', 'ws')}/ws`, { headers })
+      socket.once('message', (data) => {
+        resolve(String(data))
+        socket.terminate()
+      })
+      socket.once('unexpected-response', (_request, { statusCode }) => resolve(String(statusCode)))
+      socket.on('error', () => {})
+    })
+  const token = await login()
+  t.equal(await open(token), 'kesa')
+  t.equal(await open(), '401')
+  t.equal(await open(`${token}x`), '401')
+  await ask('POST', `${origin}/auth/logout`, { token })
+  t.equal(await open(token), '401')
 })
 
 t.test('rules: what none grants is denied wherever a token is looked at', async (t) => {

@@ -12,8 +12,13 @@ const redis = await startRedis()
 t.teardown(() => redis.stop())
 const users = await usersFile({ kesa: { password: '123' } })
 
-/** Two processes of the gateway over one Redis, with one key file, as two replicas would run. */
-async function startTwo(t: Test, auth: Record<string, unknown> = {}) {
+const stores = [
+  { driver: 'redis', url: redis.url },
+  { driver: 'embedded', path: '.toll/store' }
+]
+
+/** Two processes of the gateway over one store, with one key file: two replicas, or two processes of one machine. */
+async function startTwo(t: Test, store: Record<string, unknown>, auth: Record<string, unknown> = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'toll-two-'))
   t.teardown(() => rmSync(directory, { recursive: true, force: true }))
   writeFileSync(join(directory, 'users.json'), users)
@@ -23,7 +28,7 @@ async function startTwo(t: Test, auth: Record<string, unknown> = {}) {
   const starting = names.map((name, index) => {
     const config = {
       listen: { public: `127.0.0.1:${ports[index]}`, admin: `127.0.0.1:${ports[index + 2]}` },
-      store: { driver: 'redis', url: redis.url },
+      store,
       auth: { users: { driver: 'file', path: 'users.json' }, ...auth },
       routes: []
     }
@@ -53,73 +58,78 @@ async function refusedAfter(origin: string, token: unknown): Promise<number> {
   return performance.now() - from
 }
 
-t.test(
-  'two gateways that start at once share one key file, and each takes the tokens of the other',
-  async (t) => {
-    const { a, b } = await startTwo(t)
-    const jwks = await Promise.all([a, b].map((origin) => ask('GET', `${origin}/.well-known/jwks.json`)))
-    t.equal(jwks[0]!.text, jwks[1]!.text)
-    const { body } = await login(a)
-    t.equal(await me(b, body.access_token), 200)
-  }
-)
+for (const store of stores) {
+  t.test(store.driver, async (t) => {
+    const { a, b, adminOfA, adminToken, processes, directory } = await startTwo(t, store, { grace: '3s' })
 
-t.test(
-  '64 concurrent refreshes of one token at two gateways make one new generation; reuse ends the family',
-  async (t) => {
-    const { a, b } = await startTwo(t, { grace: '3s' })
-    const { body } = await login(a)
-    // 1. All of them succeed, and give the same successor.
-    const answers = await Promise.all(
-      Array.from({ length: 64 }, (_, index) => refresh(index % 2 === 0 ? a : b, body.refresh_token))
+    t.test(
+      'two gateways that start at once share one key file, and each takes the tokens of the other',
+      async (t) => {
+        const jwks = await Promise.all([a, b].map((origin) => ask('GET', `${origin}/.well-known/jwks.json`)))
+        t.equal(jwks[0]!.text, jwks[1]!.text)
+        const { body } = await login(a)
+        t.equal(await me(b, body.access_token), 200)
+      }
     )
-    t.same([...new Set(answers.map(({ status }) => status))], [200])
-    const successors = new Set(answers.map((answer) => answer.body.refresh_token))
-    t.equal(successors.size, 1)
-    // 2. The successor is good once more.
-    const [successor] = successors
-    const third = await refresh(b, successor)
-    t.equal(third.status, 200)
-    // 3. The first one is now older than the parent: two parties hold it. Everything ends, on both gateways.
-    const access = [body, answers[0]!.body, third.body].map(({ access_token }) => access_token)
-    t.equal((await refresh(a, body.refresh_token)).status, 400)
-    for (const token of access) {
-      t.equal(await me(a, token), 401)
-      await refusedAfter(b, token)
-    }
-    t.equal((await refresh(b, third.body.refresh_token)).status, 400)
-  }
-)
 
-t.test('who is kicked at one gateway is refused by the other, although the token is in date', async (t) => {
-  const { a, b, adminOfA, adminToken } = await startTwo(t)
-  for (const path of ['/admin/sessions/SESSION', '/admin/users/kesa/sessions']) {
-    const { body } = await login(b)
-    t.equal(await me(b, body.access_token), 200)
-    const kicked = await ask('DELETE', adminOfA + path.replace('SESSION', String(body.session)), {
-      token: adminToken
+    t.test(
+      '64 concurrent refreshes of one token at two gateways make one new generation; reuse ends the family',
+      async (t) => {
+        const { body } = await login(a)
+        // 1. All of them succeed, and give the same successor.
+        const answers = await Promise.all(
+          Array.from({ length: 64 }, (_, index) => refresh(index % 2 === 0 ? a : b, body.refresh_token))
+        )
+        t.same([...new Set(answers.map(({ status }) => status))], [200])
+        const successors = new Set(answers.map((answer) => answer.body.refresh_token))
+        t.equal(successors.size, 1)
+        // 2. The successor is good once more.
+        const [successor] = successors
+        const third = await refresh(b, successor)
+        t.equal(third.status, 200)
+        // 3. The first one is now older than the parent: two parties hold it. Everything ends, on both gateways.
+        const access = [body, answers[0]!.body, third.body].map(({ access_token }) => access_token)
+        t.equal((await refresh(a, body.refresh_token)).status, 400)
+        for (const token of access) {
+          t.equal(await me(a, token), 401)
+          await refusedAfter(b, token)
+        }
+        t.equal((await refresh(b, third.body.refresh_token)).status, 400)
+      }
+    )
+
+    t.test(
+      'who is kicked at one gateway is refused by the other, although the token is in date',
+      async (t) => {
+        for (const path of ['/admin/sessions/SESSION', '/admin/users/kesa/sessions']) {
+          const { body } = await login(b)
+          t.equal(await me(b, body.access_token), 200)
+          const kicked = await ask('DELETE', adminOfA + path.replace('SESSION', String(body.session)), {
+            token: adminToken
+          })
+          t.ok(kicked.status === 204 || kicked.status === 200)
+          t.equal(await me(a, body.access_token), 401, 'at once where it was ended')
+          await refusedAfter(b, body.access_token)
+          t.equal((await refresh(b, body.refresh_token)).status, 400)
+        }
+      }
+    )
+
+    t.test('what one gateway revoked before the other started holds there as well', async (t) => {
+      const { body } = await login(a)
+      t.equal((await ask('POST', `${a}/auth/logout`, { token: String(body.access_token) })).status, 204)
+      await Promise.all(processes.map((process) => process.stop()))
+      const [port = 0, admin = 0] = await freePorts(2)
+      const path = join(directory, 'c.config.json')
+      const config = JSON.parse(readFileSync(join(directory, 'a.config.json'), 'utf8')) as Record<
+        string,
+        unknown
+      >
+      config.listen = { public: `127.0.0.1:${port}`, admin: `127.0.0.1:${admin}` }
+      writeFileSync(path, JSON.stringify(config))
+      const origin = `http://127.0.0.1:${port}`
+      await startToll(t, ['start', '--config', path], { cwd: directory, admin: `127.0.0.1:${admin}` })
+      t.equal(await me(origin, body.access_token), 401)
     })
-    t.ok(kicked.status === 204 || kicked.status === 200)
-    t.equal(await me(a, body.access_token), 401, 'at once where it was ended')
-    await refusedAfter(b, body.access_token)
-    t.equal((await refresh(b, body.refresh_token)).status, 400)
-  }
-})
-
-t.test('what one gateway revoked before the other started holds there as well', async (t) => {
-  const first = await startTwo(t)
-  const { body } = await login(first.a)
-  t.equal((await ask('POST', `${first.a}/auth/logout`, { token: String(body.access_token) })).status, 204)
-  await Promise.all(first.processes.map((process) => process.stop()))
-  const [port = 0, admin = 0] = await freePorts(2)
-  const path = join(first.directory, 'c.config.json')
-  const config = JSON.parse(readFileSync(join(first.directory, 'a.config.json'), 'utf8')) as Record<
-    string,
-    unknown
-  >
-  config.listen = { public: `127.0.0.1:${port}`, admin: `127.0.0.1:${admin}` }
-  writeFileSync(path, JSON.stringify(config))
-  const origin = `http://127.0.0.1:${port}`
-  await startToll(t, ['start', '--config', path], { cwd: first.directory, admin: `127.0.0.1:${admin}` })
-  t.equal(await me(origin, body.access_token), 401)
-})
+  })
+}
