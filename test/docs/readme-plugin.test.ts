@@ -7,6 +7,7 @@ import { Value } from '@sinclair/typebox/value'
 import t from 'tap'
 import type { GatewayPlugin, RouteInfo, Step } from '../../plugins/plugin.ts'
 import { readDocument, root } from '../support/console.ts'
+import { plainNode } from '../support/toll.ts'
 
 t.test('the plugin of the README compiles under the rules of the house and does what it says', async (t) => {
   const [, source = ''] = /```ts\n([\s\S]*?)```/.exec(readDocument('README.md')) ?? []
@@ -22,7 +23,11 @@ t.test('the plugin of the README compiles under the rules of the house and does 
   const project = { extends: './tsconfig.json', include: [], files: ['plugins/opening-hours.ts'] }
   writeFileSync(join(directory, 'tsconfig.plugin.json'), JSON.stringify(project))
   const compiler = join(root, 'node_modules/typescript/bin/tsc')
-  execFileSync(process.execPath, [compiler, '-p', 'tsconfig.plugin.json'], { cwd: directory, stdio: 'pipe' })
+  const [command, ...args] = plainNode
+  execFileSync(command, [...args, compiler, '-p', 'tsconfig.plugin.json'], {
+    cwd: directory,
+    stdio: 'pipe'
+  })
   const compiled = pathToFileURL(join(directory, 'build/plugins/opening-hours.js')).href
   const { openingHours } = (await import(compiled)) as { openingHours: GatewayPlugin }
 

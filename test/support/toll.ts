@@ -19,13 +19,16 @@ export async function startToll(
     readonly admin: string
     readonly processes?: number
     readonly env?: NodeJS.ProcessEnv
-    /** Another build/bin/toll.js than the one of this repository. */
+    /** Another build/bin/toll.js than the one of this repository; what it covers does not count. */
     readonly program?: string
     /** The user it runs as. */
     readonly uid?: number
   }
 ): Promise<Toll> {
-  const child = spawn(process.execPath, [options.program ?? `${root}build/bin/toll.js`, ...args], {
+  const isPlain = options.program !== undefined
+  const [command, ...nodeArgs] = isPlain ? plainNode : [process.execPath]
+  const program = options.program ?? `${root}build/bin/toll.js`
+  const child = spawn(command, [...nodeArgs, program, ...args], {
     cwd: options.cwd,
     ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
     env: { ...process.env, ...options.env }
@@ -64,3 +67,6 @@ const answers = (url: string): Promise<boolean> =>
     },
     () => false
   )
+
+/** A Node.js as a user has it, without what tap puts into every one that a test starts to see what it covers. */
+export const plainNode = ['env', '-u', 'NODE_OPTIONS', process.execPath] as const
