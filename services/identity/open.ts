@@ -47,41 +47,37 @@ export async function createIdentity(
 ): Promise<Identity> {
   const access = toMilliseconds(auth.access)
   const idle = toMilliseconds(auth.idle)
-  for (const key of ['access', 'refresh', 'idle'] as const) {
+  for (const key of ['access', 'refresh', 'idle', 'maxStaleness'] as const) {
     if (toMilliseconds(auth[key]) < 1000) throw new Error(`"auth.${key}" has to be 1s or more.`)
   }
   const users =
     auth.users === undefined ? undefined : await FileUsers.open(resolve(directory, auth.users.path), warn)
-  const keys = await KeyRing.open(resolve(directory, auth.keys.path), now, warn)
-  const sessions = new Sessions(store, {
-    idle,
-    absolute: toMilliseconds(auth.refresh),
-    grace: toMilliseconds(auth.grace),
-    cap: auth.sessions.max,
-    evicts: auth.sessions.onLimit === 'evict-oldest'
-  })
-  const revocations = await Revocations.start(store, {
-    keep: access + 2 * skew * 1000,
-    now,
-    maxStaleness: toMilliseconds(auth.maxStaleness),
-    reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch)
-  })
-  const rules = { issuer: auth.issuer, skew, maxLifetime: Math.ceil(access / 1000) }
-  const verifier = new Verifier(keys, rules, now)
-  const { issuer, audience } = auth
-  return new Identity({
-    issuer,
-    audience,
-    access,
-    idle,
-    keys,
-    users,
-    verifier,
-    sessions,
-    revocations,
-    now,
-    warn
-  })
+  let keys: KeyRing | undefined
+  try {
+    keys = await KeyRing.open(resolve(directory, auth.keys.path), now, warn)
+    const sessions = new Sessions(store, {
+      idle,
+      absolute: toMilliseconds(auth.refresh),
+      grace: toMilliseconds(auth.grace),
+      cap: auth.sessions.max,
+      evicts: auth.sessions.onLimit === 'evict-oldest'
+    })
+    const revocations = await Revocations.start(store, {
+      keep: access + 2 * skew * 1000,
+      now,
+      maxStaleness: toMilliseconds(auth.maxStaleness),
+      reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch)
+    })
+    const { issuer, audience } = auth
+    const verifier = new Verifier(keys, { issuer, skew, maxLifetime: Math.ceil(access / 1000) }, now)
+    const times = { access, idle, now }
+    return new Identity({ issuer, audience, ...times, keys, users, verifier, sessions, revocations, warn })
+  } catch (error) {
+    // Nobody will close what was opened for an identity that never was.
+    users?.close()
+    keys?.close()
+    throw error
+  }
 }
 
 /** Tells one store object from another: after a reload with another store, sessions live there. */
