@@ -157,11 +157,15 @@ t.test('follows the files a config names, and lets go of those it names no more'
 t.test('is heard although a neighbour in the folder never stops writing', async (t) => {
   const folder = t.testdir({ 'gateway.config.json': '{}' })
   const noise = setInterval(() => writeFileSync(join(folder, 'access.log'), String(Math.random())), 5)
-  t.teardown(() => clearInterval(noise))
-  const witness = new Witness(t, join(folder, 'gateway.config.json'), { debounce: 20, interval: 1e6 })
-  await quiet()
-  writeFileSync(join(folder, 'gateway.config.json'), '{ "heard": true }')
-  await witness.sees(1)
+  try {
+    const witness = new Witness(t, join(folder, 'gateway.config.json'), { debounce: 20, interval: 1e6 })
+    await quiet()
+    writeFileSync(join(folder, 'gateway.config.json'), '{ "heard": true }')
+    await witness.sees(1)
+  } finally {
+    // Before the folder is taken away.
+    clearInterval(noise)
+  }
 })
 
 t.test('tells nothing once it is closed', async (t) => {

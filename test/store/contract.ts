@@ -176,6 +176,6 @@ export const pause = (ms: number): Promise<void> => new Promise((resolve) => set
 
 /** Waits for a condition, for at most five seconds. */
 export async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 5000; Date.now() < end; await pause(5)) if (condition()) return
-  throw new Error(`Not so within 5 s: ${condition}`)
+  for (const end = Date.now() + 20_000; Date.now() < end; await pause(5)) if (condition()) return
+  throw new Error(`Not so within 20 s: ${condition}`)
 }
