@@ -80,14 +80,15 @@ export class LocalProcess {
     return this.#backlog.last(count)
   }
 
-  /** Runs the build command. Resolves to whether the process may be started. */
-  async build(): Promise<boolean> {
+  /** Runs the build command. Resolves to whether the process may be started; undefined when it was stopped meanwhile. */
+  async build(): Promise<boolean | undefined> {
     const { build } = this.plan.run
-    if (build === undefined) return !this.#isStopped
+    if (this.#isStopped) return undefined
+    if (build === undefined) return true
     this.#become('building')
     const ended = await new Promise<Ending>((resolve) => this.#launch(build, resolve))
     this.#child = undefined
-    if (this.#isStopped) return false
+    if (this.#isStopped) return undefined
     if (!isFailure(ended)) return true
     this.fail(`the build ${describe(ended)}`)
     return false

@@ -81,13 +81,15 @@ export function createRuntime({ output }: { readonly output: Writable }): Runtim
   }
 }
 
-/** The processes of one service are built once, by the first of them. */
+/** The processes of one service are built once, by the first of them, or by the next where a reload has stopped that one. */
 async function startAll([first, ...others]: readonly LocalProcess[]): Promise<void> {
   if (first === undefined) return
   const isBuilt = await first.build()
-  for (const process of [first, ...others]) {
+  if (isBuilt === undefined) return startAll(others)
+  if (isBuilt) first.start()
+  for (const process of others) {
     if (isBuilt) process.start()
-    else if (process !== first) process.fail('the build of the service failed')
+    else process.fail('the build of the service failed')
   }
 }
 

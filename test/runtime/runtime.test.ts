@@ -222,6 +222,27 @@ t.test('a service is built once before any of its processes, and not started whe
   t.equal(runtime.log('bad', 10)?.length, 3, 'its server was never started')
 })
 
+t.test('a reload in the middle of a build leaves no process of the service behind', async (t) => {
+  const { runtime, apply } = startRuntime()
+  t.teardown(() => runtime.close())
+  const ports = await freePorts(3)
+  const [one, two, three] = ports.map(nodeAt) as [string, string, string]
+  const command = run(['node', '-e', hello], { build: ['node', '-e', 'setTimeout(() => {}, 300)'] })
+
+  await apply({ hello: { nodes: [one, two], run: command } })
+  t.match(runtime.status(), [{ status: 'building' }, {}])
+  await apply({ hello: { nodes: [three, two], run: command } })
+  await until(() => runtime.status().every(({ status }) => status === 'running'))
+
+  t.same(
+    runtime
+      .status()
+      .map(({ node }) => node)
+      .sort(),
+    [two, three].sort()
+  )
+})
+
 t.test('long lines are cut, characters are not, and only the last lines are kept', async (t) => {
   const { runtime, apply } = startRuntime()
   t.teardown(() => runtime.close())
