@@ -199,7 +199,7 @@ t.test('a revocable route costs no store call, a strict one costs one', async (t
   const redis = await startRedis()
   t.teardown(() => redis.stop())
   const { get, login } = await start(t, {
-    store: { driver: 'redis', url: redis.url },
+    store: { driver: 'redis', url: redis.url, timeout: '2s' },
     routes: [{ path: '/revocable' }, { path: '/strict', auth: { session: 'strict' } }]
   })
   const client = new Redis(redis.url)

@@ -13,7 +13,7 @@ t.teardown(() => redis.stop())
 const users = await usersFile({ kesa: { password: '123' } })
 
 const stores = [
-  { driver: 'redis', url: redis.url },
+  { driver: 'redis', url: redis.url, timeout: '2s' },
   { driver: 'embedded', path: '.toll/store' }
 ]
 

@@ -12,7 +12,7 @@ export async function storeConfigs(t: Test): Promise<readonly Record<string, unk
   t.teardown(() => redis.stop())
   return [
     { driver: 'embedded', path: '.toll/store' },
-    { driver: 'redis', url: redis.url }
+    { driver: 'redis', url: redis.url, timeout: '2s' }
   ]
 }
 
