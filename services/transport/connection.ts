@@ -1,4 +1,4 @@
-import { connect, type Socket } from 'node:net'
+import { connect, type OnReadOpts, type Socket } from 'node:net'
 import { connect as connectTLS } from 'node:tls'
 import { AnswerParser, BrokenAnswer } from './answer-parser.ts'
 
@@ -27,6 +27,9 @@ export interface Job {
   onBroken(reason: string, cause?: unknown): void
 }
 
+/** How long a node is listened to whose connection takes no more. */
+const hearing = 100
+
 /** One connection to a node. It serves one job at a time and is dropped at the first doubt. */
 export class Connection {
   readonly socket: Socket
@@ -45,6 +48,7 @@ export class Connection {
 
   constructor(
     endpoint: Endpoint,
+    buffer: Buffer,
     onOpen: (connection: Connection) => void,
     onIdle: (connection: Connection) => void,
     onClosed: (connection: Connection, cause?: unknown) => void
@@ -66,9 +70,19 @@ export class Connection {
       this.isOpen = true
       onOpen(this)
     }
-    this.socket = openSocket(endpoint, opened)
+    this.socket = openSocket(endpoint, opened, {
+      onread: {
+        buffer,
+        callback: (size) => {
+          this.#read(Buffer.from(buffer.subarray(0, size)))
+          return true
+        }
+      }
+    })
+    this.#hearOut()
     this.socket.setNoDelay(true)
-    this.socket.on('data', (chunk: Buffer) => this.#read(chunk))
+    // A TLS socket does not take `onread`.
+    if (endpoint.tls !== undefined) this.socket.on('data', (chunk: Buffer) => this.#read(chunk))
     this.socket.on('end', () => this.#finish())
     this.socket.on('error', (error) => {
       cause = error
@@ -93,6 +107,23 @@ export class Connection {
   drop(): void {
     this.#job = undefined
     this.#fail('dropped')
+  }
+
+  /**
+   * A node that answers before it has read everything (413) may reset the connection under our write. What it said is still there to be read,
+   * so the first failed write does not end the socket at once.
+   */
+  #hearOut(): void {
+    const { socket } = this
+    const destroy = socket.destroy.bind(socket)
+    let isHearing = false
+    socket.destroy = (error?: NodeJS.ErrnoException) => {
+      if (isHearing || this.isDead || this.#job === undefined || error?.syscall !== 'write')
+        return destroy(error)
+      isHearing = true
+      setTimeout(() => destroy(error), hearing).unref()
+      return socket
+    }
   }
 
   #read(chunk: Buffer): void {
@@ -161,7 +192,7 @@ export class Connection {
 export function openSocket(
   { host, port, tls }: Endpoint,
   opened: () => void,
-  options: { readonly allowHalfOpen?: boolean } = {}
+  options: { readonly allowHalfOpen?: boolean; readonly onread?: OnReadOpts } = {}
 ): Socket {
   if (tls === undefined) return connect({ host, port, ...options }, opened)
   const { verify, ca, servername } = tls
@@ -169,7 +200,7 @@ export function openSocket(
     {
       host,
       port,
-      ...options,
+      ...(options.allowHalfOpen !== undefined && { allowHalfOpen: options.allowHalfOpen }),
       rejectUnauthorized: verify,
       ALPNProtocols: ['http/1.1'],
       minVersion: 'TLSv1.2',

@@ -20,6 +20,8 @@ export class NodeClient {
   readonly #all = new Set<Connection>()
   readonly #opening = new Map<Connection, Waiter>()
   readonly #queue = new Set<Waiter>()
+  /** What arrives is read into this and copied out at once, so one is enough for all. */
+  #buffer: Buffer | undefined
   #isClosed = false
 
   constructor(endpoint: Endpoint, limits: ClientLimits) {
@@ -83,7 +85,14 @@ export class NodeClient {
   }
 
   #connect(waiter: Waiter): void {
-    const connection = new Connection(this.#endpoint, this.#onOpen, this.#onIdle, this.#onClosed)
+    this.#buffer ??= Buffer.allocUnsafeSlow(64 * 1024)
+    const connection = new Connection(
+      this.#endpoint,
+      this.#buffer,
+      this.#onOpen,
+      this.#onIdle,
+      this.#onClosed
+    )
     this.#all.add(connection)
     this.#opening.set(connection, waiter)
   }

@@ -78,6 +78,21 @@ t.test('an early answer reaches a client that is still sending, and hangs nobody
   t.equal((await fetch(`${origin}/next`, { method: 'POST', body: 'x' })).status, 413)
 })
 
+t.test('an early answer is heard although the service resets the connection behind it', async (t) => {
+  const up = await rawUpstream(t, ({ socket }) => {
+    if (socket.bytesWritten > 0) return
+    socket.write('HTTP/1.1 413 Payload Too Large\r\nContent-Length: 3\r\nConnection: close\r\n\r\nbig')
+    // With unread bytes behind it this is a reset.
+    socket.destroySoon()
+  })
+  const { origin } = await startGateway(t, configFor([up.url]))
+  for (let count = 0; count < 10; count += 1) {
+    const response = await fetch(`${origin}/`, { method: 'POST', body: Buffer.alloc(3_000_000) })
+    t.equal(response.status, 413)
+    t.equal(await response.text(), 'big')
+  }
+})
+
 t.test('an early answer to a client that sends everything reaches it', async (t) => {
   const up = await httpUpstream(t, (_, response) => response.writeHead(401).end('no'))
   const { origin } = await startGateway(t, configFor([up.url]))
