@@ -80,8 +80,8 @@ export class EmbeddedTransaction implements Transaction {
     this.#trim(log, number, this.now - keepMs)
   }
 
-  /** Removes what has expired, the oldest first, at most `limit` keys. */
-  sweep(limit: number): void {
+  /** Removes what has expired, the oldest first; looks at `limit` keys at most and says at how many it did. */
+  sweep(limit: number): number {
     const { entries, expiries } = this.#tables
     const due = [...expiries.getKeys({ start: [0, ''], end: [this.now + 1, ''], limit })]
     for (const [listedAt, key] of due) {
@@ -95,6 +95,7 @@ export class EmbeddedTransaction implements Transaction {
         entries.put(key, [entry[0], entry[1], entry[1]])
       }
     }
+    return due.length
   }
 
   /** A few at a time, but more than one per append, so that a log never grows for long and no append is slow. */

@@ -7,6 +7,8 @@ import { EmbeddedTransaction, type Tables } from './embedded-transaction.ts'
 import { type LogFollower, type LogListener, type Operation, type Store, StoreOpenError } from './store.ts'
 
 const sweepAtMost = 500
+const sweepBatches = 100
+const writeWithinMs = 5000
 
 /**
  * Opens the store of one machine: LMDB in `directory`, shared by every process that opens it.
@@ -69,12 +71,17 @@ class EmbeddedStore implements Store {
   readonly #transaction: EmbeddedTransaction
   readonly #followers = new Set<EmbeddedFollower>()
   readonly #sweeper: NodeJS.Timeout
+  #sweeping: Promise<void> | undefined
   #closing: Promise<void> | undefined
 
   constructor(tables: Tables, sweepEveryMs: number) {
     this.#tables = tables
     this.#transaction = new EmbeddedTransaction(tables)
-    this.#sweeper = setInterval(() => this.#sweep(), sweepEveryMs).unref()
+    this.#sweeper = setInterval(() => {
+      this.#sweeping ??= this.#sweep().finally(() => {
+        this.#sweeping = undefined
+      })
+    }, sweepEveryMs).unref()
   }
 
   get(key: string): Promise<string | undefined> {
@@ -126,6 +133,8 @@ class EmbeddedStore implements Store {
   async #close(): Promise<void> {
     clearInterval(this.#sweeper)
     await Promise.all([...this.#followers].map((follower) => follower.close()))
+    // Its files must not be closed under a sweep.
+    await this.#sweeping
     await this.#tables.root.close()
   }
 
@@ -144,12 +153,14 @@ class EmbeddedStore implements Store {
     if (this.#closing) throw unavailable(new Error('The store is closed.'))
     let appended = false
     try {
-      const value = await this.#tables.root.transaction(() => {
-        this.#transaction.begin()
-        const result = write(this.#transaction)
-        appended = this.#transaction.appended
-        return result
-      })
+      const value = await bounded(
+        this.#tables.root.transaction(() => {
+          this.#transaction.begin()
+          const result = write(this.#transaction)
+          appended = this.#transaction.appended
+          return result
+        })
+      )
       // This process need not wait for its own poll to see what it appended.
       if (appended) for (const follower of this.#followers) follower.poll()
       return value
@@ -158,10 +169,22 @@ class EmbeddedStore implements Store {
     }
   }
 
-  #sweep(): void {
-    // A failed sweep is repeated by the next one; until then reads filter what has expired.
-    this.#write((tx) => tx.sweep(sweepAtMost)).catch(() => {})
+  /** In batches, so that other writers get their turn; a failed sweep is repeated by the next one, and until then reads filter. */
+  async #sweep(): Promise<void> {
+    try {
+      for (let batch = 0; batch < sweepBatches; batch += 1) {
+        if ((await this.#write((tx) => tx.sweep(sweepAtMost))) < sweepAtMost) return
+      }
+    } catch {}
   }
+}
+
+/** Another process may be stopped in the middle of its transaction, and then all wait for it. */
+function bounded<Value>(promise: Promise<Value>): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('The file is locked by another process.')), writeWithinMs)
+    promise.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
 }
 
 function unavailable(cause: unknown): Error {

@@ -1,5 +1,5 @@
 import { parseRedisUrl, type RedisAddress } from './redis/address.ts'
-import { createClient, isTimeout, type RedisClient } from './redis/client.ts'
+import { createClient, isTimeout, type RedisClient, withoutCommand } from './redis/client.ts'
 import { readTimeout } from './redis/follow.ts'
 import { RedisStore } from './redis/store.ts'
 import { StoreOpenError } from './store.ts'
@@ -85,7 +85,7 @@ async function checkServer(client: RedisClient, address: RedisAddress): Promise<
 function refusal(address: RedisAddress, reason: string, cause?: unknown): StoreOpenError {
   return new StoreOpenError(
     `Redis at ${address.shown} cannot be used (${reason}); start it, correct store.url, or set "store": { "driver": "embedded" }.`,
-    { cause }
+    { cause: withoutCommand(cause) }
   )
 }
 

@@ -174,7 +174,7 @@ export type Tap = Pick<typeof t, 'teardown' | 'ok' | 'equal' | 'pass' | 'fail'>
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Waits for a condition, for at most five seconds. */
+/** Waits for a condition, for at most twenty seconds. */
 export async function until(condition: () => boolean): Promise<void> {
   for (const end = Date.now() + 20_000; Date.now() < end; await pause(5)) if (condition()) return
   throw new Error(`Not so within 20 s: ${condition}`)

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -23,9 +23,9 @@ t.test('nothing that was acknowledged is lost when the process is killed, and ot
   const path = fresh()
   const survivor = openEmbedded(path)
   t.teardown(() => survivor.close())
-  for (let round = 0; round < 4; round += 1) {
+  for (let round = 0; round < 3; round += 1) {
     const writer = startWriter(t, path, [`toll:killed:${round}`, 'toll:log'])
-    await until(() => writer.lines.length > 20 + round * 15)
+    await until(() => writer.lines.length > 10 + round * 7)
     // In the middle of its writes, while this process writes too.
     const mine = Array.from({ length: 20 }, () =>
       survivor.run(operations.increment, ['toll:mine'], [1, 60_000])
@@ -36,9 +36,9 @@ t.test('nothing that was acknowledged is lost when the process is killed, and ot
     const kept = Number(await survivor.get(`toll:killed:${round}`))
     t.ok(kept >= acknowledged && kept <= acknowledged + 1, `${acknowledged} acknowledged, ${kept} kept`)
   }
-  t.equal(await survivor.get('toll:mine'), '80')
+  t.equal(await survivor.get('toll:mine'), '60')
   const reopened = openEmbedded(path)
-  t.equal(await reopened.get('toll:mine'), '80')
+  t.equal(await reopened.get('toll:mine'), '60')
   await reopened.close()
 })
 
@@ -50,22 +50,22 @@ t.test(
     t.teardown(() => here.close())
     const seen: string[] = []
     await here.follow('toll:log', { onEvent: (event) => seen.push(event), onGap: () => seen.push('GAP') })
-    const writers = [1, 2].map(() => startWriter(t, path, ['toll:n', 'toll:log', '150']))
+    const writers = [1, 2].map(() => startWriter(t, path, ['toll:n', 'toll:log', '60']))
     const mine = []
-    for (let index = 0; index < 150; index += 1)
+    for (let index = 0; index < 60; index += 1)
       mine.push(await here.run(operations.increment, ['toll:n'], [1, 60_000]))
     await Promise.all(writers.map(({ gone }) => gone))
     const numbers = [...mine, ...writers.flatMap(({ lines }) => lines.map(Number))]
-    t.equal(new Set(numbers).size, 450, 'each number was given once')
-    t.equal(await here.get('toll:n'), '450')
-    await until(() => seen.length >= 300)
+    t.equal(new Set(numbers).size, 180, 'each number was given once')
+    t.equal(await here.get('toll:n'), '180')
+    await until(() => seen.length >= 120)
     for (const { child } of writers)
       t.same(
         seen.filter((event) => event.startsWith(`${child.pid}:`)),
-        Array.from({ length: 150 }, (_, index) => `${child.pid}:${index}`),
+        Array.from({ length: 60 }, (_, index) => `${child.pid}:${index}`),
         'every event once, in order'
       )
-    t.equal(seen.length, 300)
+    t.equal(seen.length, 120)
   }
 )
 
@@ -77,25 +77,28 @@ t.test('what was trimmed away before a follower could read it is a gap', async (
   await store.follow('toll:log', { onEvent: (event) => seen.push(event), onGap: () => seen.push('GAP') })
   await store.run(operations.append, ['toll:log'], [60_000, 'before'])
   t.same(seen, ['before'], 'its own process waits for no poll')
-  // While this waits for the other process nothing here can look; that one keeps hardly anything.
-  execFileSync(process.execPath, [writerScript, path, 'toll:n', 'toll:log', '30', '0'])
-  await until(() => seen.length > 1)
-  t.equal(seen[1], 'GAP')
-  t.match(seen.at(-1), /:29$/, 'what is left is delivered')
+  // The other process keeps hardly anything of what it appends, far faster than anybody here looks.
+  await startWriter(t, path, ['toll:n', 'toll:log', '60', '0']).gone
+  await until(() => seen.at(-1)?.endsWith(':59') === true)
+  t.ok(seen.includes('GAP'))
 })
 
 t.test('what has expired is swept from the files, what was prolonged is not', async (t) => {
   const path = fresh()
+  // Looked at from outside. Opened first: LMDB opens a database synchronously, and would wait for a transaction of this very process.
+  await openEmbedded(path).close()
+  const root = open({ path, maxDbs: 3 })
+  const tables = ['entries', 'expiries'].map((name) => root.openDB({ name }))
+  const counts = (): number[] => {
+    root.resetReadTxn()
+    return tables.map((table) => table.getCount())
+  }
   const store = openEmbedded(path, { sweepEveryMs: 20 })
   t.teardown(() => store.close())
   await Promise.all(Array.from({ length: 700 }, (_, index) => store.set(`toll:gone:${index}`, '1', 500)))
   await store.set('toll:kept', '1', 60_000)
   await store.set('toll:longer', '1', 500)
   await store.set('toll:longer', '2', 60_000)
-  const counts = (): number[] => {
-    const root = open({ path, maxDbs: 3 })
-    return ['entries', 'expiries'].map((name) => root.openDB({ name }).getCount())
-  }
   t.same(counts(), [702, 702], 'one row each')
   await until(() => counts()[0] === 2)
   t.same(counts(), [2, 2])

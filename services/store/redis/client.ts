@@ -21,6 +21,12 @@ export function createClient(address: RedisAddress, timeoutMs: number): RedisCli
 export const isTimeout = (error: unknown): boolean =>
   error instanceof Error && (error.message === 'Command timed out' || error.message === 'connect ETIMEDOUT')
 
+/** The error without the command it is about: an AUTH has the password in it, a script the data of a session. */
+export function withoutCommand(error: unknown): unknown {
+  if (!(error instanceof Error) || !('command' in error)) return error
+  return Object.assign(new Error(error.message), { name: error.name })
+}
+
 type Options = ReturnType<typeof optionsFor>
 
 function optionsFor(address: RedisAddress, timeoutMs: number) {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { StoreUnavailable } from '../../../errors.ts'
 import type { LogFollower, LogListener, Operation, Store } from '../store.ts'
 import { Breaker } from './breaker.ts'
-import { isTimeout, type RedisClient } from './client.ts'
+import { isTimeout, type RedisClient, withoutCommand } from './client.ts'
 import { type FollowOptions, followStream } from './follow.ts'
 
 /** The store on Redis; `client` is shared with @fastify/redis and belongs to the store. */
@@ -116,7 +116,11 @@ function bounded<Value>(promise: Promise<Value>, ms: number): Promise<Value> {
 const isReply = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'ReplyError'
 
 function unavailable(cause: unknown): Error {
-  return StoreUnavailable([], { reason: reasonOf(cause), headers: { 'retry-after': '1' }, cause })
+  return StoreUnavailable([], {
+    reason: reasonOf(cause),
+    headers: { 'retry-after': '1' },
+    cause: withoutCommand(cause)
+  })
 }
 
 /** `store_loading`, `store_readonly` ... for what the server answered, otherwise whether it was silent or away. */
