@@ -12,7 +12,6 @@ import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
 import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
 import { guardWire } from './routes/wire.ts'
-
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
 import type { LineWriter } from './services/telemetry/line-writer.ts'
@@ -94,11 +93,7 @@ export class Gateway implements Control {
   /** Starts, restarts and stops local processes as the config that serves now has them; nobody waits for them. */
   #run({ value, directory }: GatewayConfig): void {
     if (this.#options.runtime !== true && !value.runtime.enabled) return
-    void this.#runtime.apply({
-      services: (value as unknown as { services: Record<string, never> }).services ?? {},
-      options: value.runtime,
-      directory
-    })
+    void this.#runtime.apply({ services: value.services, options: value.runtime, directory })
   }
 
   /** Where it listens really, ports resolved. */

@@ -2,6 +2,7 @@ import { loadGatewayConfig } from '../app.ts'
 import { renderMistakes } from '../config/frame.ts'
 import { ConfigError } from '../config/mistake.ts'
 import { Gateway } from '../gateway.ts'
+import { causeCode } from '../plugins/problem.ts'
 import { LineWriter } from '../services/telemetry/line-writer.ts'
 import { createLog, type Log, type LogFormat } from '../services/telemetry/log.ts'
 import { hasDemoUsers } from './demo-files.ts'
@@ -42,6 +43,7 @@ export async function runGateway({ path, runtime, format, onServing }: RunOption
     onServing?.(gateway)
     log.info({ public: open, admin, revision: gateway.config.revision, pid: process.pid }, 'serving')
     process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
+    surviveFaults(log)
   } catch (error) {
     lines.close()
     process.stderr.write(`${startFailure(error)}\n`)
@@ -53,6 +55,19 @@ export async function runGateway({ path, runtime, format, onServing }: RunOption
   log.info('left')
   lines.close()
   return 0
+}
+
+/**
+ * A fault of ours that nobody caught must not end every connection of everybody else. Only its class and code are told: messages may
+ * hold addresses or secrets; the stack is there at level debug.
+ */
+function surviveFaults(log: Log): void {
+  const tell = (error: unknown) => {
+    log.fatal({ cause: causeCode(error) }, 'a fault nobody caught; please report it')
+    if (error instanceof Error) log.debug({ stack: error.stack }, 'cause')
+  }
+  process.on('unhandledRejection', tell)
+  process.on('uncaughtException', tell)
 }
 
 const demoUsersWarning =

@@ -36,9 +36,9 @@ export const doorLimit = definePlugin({
 
   slice: Type.Object(
     {
-      login: door(100, 'POST /auth/login.'),
-      refresh: door(600, 'POST /auth/refresh.'),
-      admin: door(1200, 'The admin API.')
+      login: door(300, 'POST /auth/login.'),
+      refresh: door(3000, 'POST /auth/refresh.'),
+      admin: door(3000, 'The admin API.')
     },
     {
       additionalProperties: false,
