@@ -10,7 +10,7 @@ import type { Exchange } from '../../plugins/plugin.ts'
 import { traceparentOf } from '../../plugins/request-id.ts'
 import type { Table } from './compile.ts'
 import { condemn, framingRefusal } from './framing.ts'
-import { type Ask, isTooLong, match } from './match.ts'
+import { type Ask, match } from './match.ts'
 import { type NormalPath, normalise } from './normalise.ts'
 import type { CompiledRoute } from './route.ts'
 import { parseTarget, type Target } from './target.ts'
@@ -89,7 +89,7 @@ function find(
   if (encoded && !letsEncodedPass(route, table, ask)) {
     exchange.refusal = refusePath(encodedRefusal)
   } else if (route === undefined) {
-    exchange.refusal = missOf(ask, path, table)
+    exchange.refusal = missOf(ask, path)
   } else exchange.route = route
 }
 
@@ -100,11 +100,9 @@ function letsEncodedPass(route: CompiledRoute | undefined, table: Table, ask: As
   return match(table, { ...ask, resource }) === route
 }
 
-function missOf(ask: Ask, path: string, table: Table): Problem {
-  if (ask.allowed === undefined) {
-    if (isTooLong(table, ask.resource)) return refusePath('it is longer than 2048 characters')
-    return RouteNotFound([ask.method, path], { reason: 'route' })
-  }
+function missOf(ask: Ask, path: string): Problem {
+  if (ask.isTooLong === true) return refusePath('it is longer than 2048 characters')
+  if (ask.allowed === undefined) return RouteNotFound([ask.method, path], { reason: 'route' })
   const methods = [...ask.allowed].sort().join(', ')
   return MethodNotAllowed([path, ask.method, methods], { reason: 'method', headers: { allow: methods } })
 }

@@ -15,6 +15,8 @@ export interface Ask {
   readonly headers: IncomingHttpHeaders
   /** Filled while matching: methods of routes that would take the request but for its method. */
   allowed: Set<string> | undefined
+  /** Set while matching: the path is too long to be put to a regular expression that might want it, so no route may take it. */
+  isTooLong?: boolean
 }
 
 /** The first route, in order of precedence, that takes the request. After a miss `ask.allowed` tells a wrong method from a wrong path. */
@@ -23,26 +25,25 @@ export function match(table: Table, ask: Ask): CompiledRoute | undefined {
   if (table.hosts.size > 0) {
     const exact = table.hosts.get(host)
     const found = exact && matchIn(exact, ask)
-    if (found !== undefined) return found
+    if (found !== undefined || ask.isTooLong === true) return found
   }
   if (table.wildcards.size > 0) {
     for (let dot = host.indexOf('.'); dot > 0; dot = host.indexOf('.', dot + 1)) {
       const wildcard = table.wildcards.get(host.slice(dot))
       const found = wildcard && matchIn(wildcard, ask)
-      if (found !== undefined) return found
+      if (found !== undefined || ask.isTooLong === true) return found
     }
   }
   return matchIn(table.any, ask)
 }
 
-/** True when a path is too long to be put to the table's regular expressions. */
-export const isTooLong = (table: Table, resource: string): boolean =>
-  resource.length > maxRegexInput &&
-  [table.any, ...table.hosts.values(), ...table.wildcards.values()].some(({ regexes }) => regexes.length > 0)
-
 function matchIn(table: HostTable, ask: Ask): CompiledRoute | undefined {
   const found = descend(table.root, ask, 1)
-  if (found !== undefined || table.regexes.length === 0 || ask.resource.length > maxRegexInput) return found
+  if (found !== undefined || table.regexes.length === 0) return found
+  if (ask.resource.length > maxRegexInput) {
+    ask.isTooLong = true
+    return undefined
+  }
   const { resource } = ask
   const bare = resource.length > 1 && resource.endsWith('/') ? resource.slice(0, -1) : resource
   for (const route of table.regexes) {

@@ -156,7 +156,9 @@ export class AnswerParser {
     if (isBodiless || head.length !== undefined) {
       this.#state = 'length'
       this.#left = isBodiless ? 0 : (head.length ?? 0)
-      if (available > this.#left) throw new BrokenAnswer('excess')
+      // Some servers send the body of a GET along with the head that HEAD asked for: it is left unread, with the connection.
+      if (this.#method === 'HEAD' && available > 0) this.#isReusable = false
+      else if (available > this.#left) throw new BrokenAnswer('excess')
     } else if (head.isChunked) this.#state = 'size'
     else this.#state = 'close'
   }

@@ -164,6 +164,16 @@ t.test('reads what is strange but clear', async (t) => {
   }
 })
 
+t.test('a body behind the answer to HEAD is never taken for the next answer', async (t) => {
+  const up = await scripted(t, `${ok}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison`)
+  const { origin } = await startGateway(t, configFor([up.url]))
+  for (let count = 0; count < 3; count += 1) {
+    const response = await fetch(`${origin}/`, { method: 'HEAD' })
+    t.equal(response.headers.get('content-length'), '2')
+  }
+  t.equal(up.connections.length, 3, 'each connection is used once')
+})
+
 t.test('an answer in pieces of one byte is the same answer', async (t) => {
   const answer =
     'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nX-T: u\r\n\r\n'

@@ -159,7 +159,11 @@ t.test('longer regular expressions come first', (t) => {
   const table = tableOfPaths('~^/v.*$', '~^/v[0-9]+/status$')
   t.equal(pathOf(table, '/v1/status'), '~^/v[0-9]+/status$')
   t.equal(pathOf(table, '/v1/other'), '~^/v.*$')
-  t.equal(pathOf(table, `/v${'1'.repeat(3000)}`), 404, 'too long to be put to a regular expression')
+  const long = `/v${'1'.repeat(3000)}`
+  t.equal(pathOf(table, long), 404, 'too long to be put to a regular expression')
+  const hosts = tableOf({ id: 'strict', path: '~^/v.*$', hosts: ['a.example'] }, { id: 'open', path: '/*' })
+  t.equal(idOf(hosts, long, { host: 'a.example' }), 404, 'and no less exact route gets it instead')
+  t.equal(idOf(hosts, long), 'open')
   t.end()
 })
 
