@@ -17,5 +17,4 @@ lines.on('line', (line) => {
 })
 lines.on('close', async () => {
   await Promise.all([...groups].map((leader) => endGroup(leader, 5000)))
-  process.exit(0)
 })

@@ -23,14 +23,10 @@ export class Reaper {
     this.#process?.stdin.write(`-${leader}\n`)
   }
 
-  close(): Promise<void> {
-    const reaper = this.#process
-    if (reaper === undefined || reaper.exitCode !== null || reaper.pid === undefined) return Promise.resolve()
-    return new Promise((resolve) => {
-      reaper.once('exit', () => resolve())
-      reaper.ref()
-      reaper.stdin.end()
-    })
+  /** For when every group has been ended: there is nothing left to watch. */
+  close(): void {
+    this.#process?.kill('SIGKILL')
+    this.#process = undefined
   }
 }
 

@@ -76,7 +76,7 @@ export function createRuntime({ output }: { readonly output: Writable }): Runtim
       isClosed = true
       await queue([])
       printer.close()
-      await reaper.close()
+      reaper.close()
     }
   }
 }
