@@ -197,10 +197,10 @@ export class Gateway implements Control {
     ] as const) {
       guardWire(server, {
         problemBase,
-        onRequest: (request, response) => this.#serve(side, request, response)
+        onRequest: (request, response) => this.#serve(side, request, response),
+        ...(side === 'app' && { onUpgrade: (request, socket, head) => this.#upgrade(request, socket, head) })
       })
     }
-    servers.public.on('upgrade', (request, socket, head) => this.#upgrade(request, socket as Socket, head))
     await listening(servers.public, config.listen.public)
     await listening(servers.admin, config.listen.admin)
   }

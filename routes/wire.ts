@@ -9,6 +9,8 @@ export interface WireOptions {
   /** Prefix of problem types; asked each time, since a reload may change it. */
   readonly problemBase: () => string
   readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void
+  /** Without it an Upgrade is an offer that nobody heard. */
+  readonly onUpgrade?: (request: IncomingMessage, socket: Socket, head: Buffer) => void
   /** Told of every request that was refused before it was one. */
   readonly onRefused?: (problem: Problem) => void
 }
@@ -17,7 +19,10 @@ export interface WireOptions {
 const lingering = 500
 
 /** Gives the server an answer for everything that Node's parser refuses, or that is no request to an origin server. */
-export function guardWire(server: Server, { problemBase, onRequest, onRefused }: WireOptions): void {
+export function guardWire(
+  server: Server,
+  { problemBase, onRequest, onUpgrade, onRefused }: WireOptions
+): void {
   /** Responses that are not over, in the order of their requests. */
   const open = new WeakMap<Socket, Set<ServerResponse>>()
   const refused = new WeakSet<Socket>()
@@ -51,6 +56,12 @@ export function guardWire(server: Server, { problemBase, onRequest, onRefused }:
   server.on('connect', (_request, socket) =>
     refuse(socket as Socket, NotImplemented(['the method CONNECT'], { reason: 'method_connect' }))
   )
+  if (onUpgrade !== undefined) {
+    server.on('upgrade', (request, duplex, head) => {
+      const socket = duplex as Socket
+      afterAnswers(socket, open.get(socket), () => onUpgrade(request, socket, head))
+    })
+  }
   server.on('clientError', (error: NodeJS.ErrnoException, duplex) => {
     const socket = duplex as Socket
     if (refused.has(socket)) return
@@ -86,6 +97,28 @@ function follow(open: WeakMap<Socket, Set<ServerResponse>>, socket: Socket): Set
     })
   )
   return responses
+}
+
+/**
+ * Calls back when the answers to the requests before are out, now or later; never when the connection ends with them. The server has let go of
+ * the socket, and would tell none of them when it can take more.
+ */
+function afterAnswers(socket: Socket, responses: Set<ServerResponse> | undefined, then: () => void): void {
+  const last = [...(responses ?? [])].at(-1)
+  if (last === undefined) {
+    then()
+    return
+  }
+  const onDrain = (): void => {
+    for (const response of responses ?? []) response.emit('drain')
+  }
+  // A socket without this listener takes the process down.
+  socket.on('error', () => {})
+  socket.on('drain', onDrain)
+  last.once('close', () => {
+    socket.off('drain', onDrain)
+    if (socket.writable) then()
+  })
 }
 
 function problemOf({ code }: NodeJS.ErrnoException): Problem | undefined {

@@ -55,6 +55,8 @@ export class Call implements HandshakeSink {
   /** `onAnswer` is called once when an answer begins, and has to lead to `write`. Throws a problem when the request cannot be sent at all. */
   send(onAnswer: () => void): void {
     this.#onAnswer = onAnswer
+    // The client left while the corridor was at work: nobody would hear of it a second time.
+    if (this.#reply.raw.destroyed) return
     const { raw } = this.#request
     const length = raw.headers['content-length']
     const { maxBody } = this.#plan.route
@@ -153,7 +155,8 @@ export class Call implements HandshakeSink {
   onSwitch(reason: string, headers: string[], rest: Buffer, socket: Socket): void {
     this.#isOver = true
     const { raw } = this.#reply
-    const { socket: client, head } = this.#upgrade!
+    const { socket: client } = this.#upgrade!
+    const early = this.#upgrade!.release()
     const own = this.#reply.getHeaders() as OwnHeaders
     this.#request.exchange.upstreamTime = performance.now() - this.#sentAt
     this.#reply.hijack()
@@ -163,7 +166,7 @@ export class Call implements HandshakeSink {
     raw.detachSocket(client)
     const { tunnels, pool, route } = this.#plan
     const tunnel = tunnels.open(client, socket, route.idleTimeout ?? pool.timeouts.idle)
-    tunnel.feed({ fromClient: head, fromUpstream: rest })
+    tunnel.feed({ fromClient: early, fromUpstream: rest })
     // The exchange is over for everybody who counts them; the tunnel may last for days.
     raw.emit('close')
   }

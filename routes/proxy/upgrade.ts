@@ -4,10 +4,42 @@ import type { FastifyInstance } from 'fastify'
 
 const kUpgrade = Symbol('upgrade')
 
-/** A socket that waits for the corridor's verdict, and what the client sent behind the request. */
-export interface PendingUpgrade {
+/** Most bytes taken from a client before anybody wants them. */
+const maxHeld = 64 * 1024
+
+/** How long a refused client may go on sending, so that it gets to read the refusal. */
+const lingering = 500
+
+/** A socket that waits for the corridor's verdict. It is read meanwhile: a client that leaves is noticed in no other way. */
+export class PendingUpgrade {
   readonly socket: Socket
-  readonly head: Buffer
+  readonly #held: Buffer[] = []
+  #size = 0
+
+  constructor(socket: Socket, head: Buffer) {
+    this.socket = socket
+    socket.on('data', this.#onData)
+    socket.once('end', this.#onEnd)
+    this.#onData(head)
+  }
+
+  /** Gives the socket away, and what the client has sent behind the request. */
+  release(): Buffer {
+    this.socket.off('data', this.#onData)
+    this.socket.off('end', this.#onEnd)
+    this.socket.pause()
+    return Buffer.concat(this.#held)
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.#held.push(chunk)
+    this.#size += chunk.length
+    if (this.#size > maxHeld) this.socket.pause()
+  }
+
+  readonly #onEnd = (): void => {
+    this.socket.destroy()
+  }
 }
 
 type Marked = IncomingMessage & { [kUpgrade]?: PendingUpgrade }
@@ -33,14 +65,19 @@ export function handUpgrade(
   socket: Socket,
   head: Buffer
 ): ServerResponse {
-  ;(request as Marked)[kUpgrade] = { socket, head }
+  const pending = new PendingUpgrade(socket, head)
+  ;(request as Marked)[kUpgrade] = pending
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   response.assignSocket(socket)
   response.once('finish', () => {
     response.detachSocket(socket)
     response.emit('close')
-    socket.destroySoon()
+    socket.end()
+    // A close with unread bytes would reset the connection, and the refusal with it.
+    pending.release()
+    socket.resume()
+    setTimeout(() => socket.destroy(), lingering).unref()
   })
   socket.on('error', () => {})
   app.routing(request, response)

@@ -132,6 +132,8 @@ export class AnswerParser {
     const end = input.indexOf('\r\n\r\n', at, 'latin1')
     if (end < 0 || end - at > maxHead) {
       if (input.length - at > maxHead) throw new BrokenAnswer('head_too_large')
+      // Who does not speak HTTP may never send an empty line: no need to wait for it.
+      if (!isStatusLineSoFar(input, at)) throw new BrokenAnswer('status_line')
       if (hasBareLineFeed(input, at)) throw new BrokenAnswer('bare_lf')
       return at
     }
@@ -196,6 +198,13 @@ export class AnswerParser {
     if (this.#trailers.length > 256) throw new BrokenAnswer('head_too_large')
     return end + 2
   }
+}
+
+const version = Buffer.from('HTTP/1.')
+
+function isStatusLineSoFar(input: Buffer, at: number): boolean {
+  const length = Math.min(version.length, input.length - at)
+  return input.compare(version, 0, length, at, at + length) === 0
 }
 
 function hasBareLineFeed(input: Buffer, at: number): boolean {

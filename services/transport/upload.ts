@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 
 /** Bodies up to this size are kept until the answer begins, so that they can be sent again. */
-const maxKept = 64 * 1024
+export const maxKept = 64 * 1024
 
 export interface UploadEvents {
   onProgress(): void

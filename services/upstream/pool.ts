@@ -1,5 +1,6 @@
 import { Attempt, type Setback } from '../transport/attempt.ts'
 import type { AnswerSink, Outgoing, Sent, Timeouts } from '../transport/transport.ts'
+import { maxKept } from '../transport/upload.ts'
 import type { UpstreamNode } from './node.ts'
 
 /** What a request needs to know of the node that gets it: its Host and the path in front. */
@@ -42,8 +43,7 @@ export class Pool {
     const outgoing = prepare(first)
     const { method } = outgoing
     let node = first
-    // A node may close an idle connection at any moment; what cannot be repeated takes only one that was just in use.
-    const maxIdle = idempotent.has(method) ? Number.POSITIVE_INFINITY : 1000
+    const maxIdle = idleLimit(outgoing)
     let retries = 0
     let staleRetries = 0
     const attempt: Attempt = new Attempt(outgoing, sink, (setback) => {
@@ -104,6 +104,16 @@ export class Pool {
   #mayRepeat({ isUnsent, isClosed }: Setback, method: string): boolean {
     return isUnsent || (isClosed && idempotent.has(method))
   }
+}
+
+/**
+ * How long a connection may have been idle to be given this request: a node closes idle ones at any moment. What can be repeated takes any,
+ * what can be repeated but not from what is kept of its body a new one, and the rest one that was just in use.
+ */
+function idleLimit({ method, body, length }: Outgoing): number {
+  if (!idempotent.has(method)) return 1000
+  const isKept = body === undefined || (length !== undefined && length <= maxKept)
+  return isKept ? Number.POSITIVE_INFINITY : 0
 }
 
 const nothing: Sent = { cancel() {}, resume() {} }
