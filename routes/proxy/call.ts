@@ -26,6 +26,9 @@ export interface Plan {
 /** How long a client may go on sending a body that nobody wants any more, before its connection is cut. */
 const lingering = 5000
 
+/** Bodies up to this size are worth a copy to save a write. */
+const small = 8192
+
 /** One proxied request: hands it to the pool and the answer to the client, as it comes. */
 export class Call implements HandshakeSink {
   readonly #request: FastifyRequest
@@ -40,6 +43,7 @@ export class Call implements HandshakeSink {
   /** True once the answer is ours to write, and Fastify's no more. */
   #isBegun = false
   #isHeadOut = false
+  #held: Buffer | undefined
   /** What the node answered, for `write`. */
   #status = 502
   #reason = ''
@@ -113,15 +117,21 @@ export class Call implements HandshakeSink {
   }
 
   onData(chunk: Buffer): boolean {
-    const { raw } = this.#reply
-    this.#isHeadOut = true
-    if (raw.write(chunk)) return true
-    raw.once('drain', this.#onDrain)
-    return false
+    if (!this.#isHeadOut && this.#held === undefined && chunk.length <= small) {
+      // If this is all, it can share one write with the head.
+      this.#held = chunk
+      return true
+    }
+    return this.#write(this.#release(chunk))
   }
 
   onFlush(): void {
-    if (this.#isHeadOut || this.#isOver) return
+    if (this.#isOver) return
+    if (this.#held !== undefined) {
+      this.#write(this.#release())
+      return
+    }
+    if (this.#isHeadOut) return
     this.#isHeadOut = true
     // Without this the head of a quiet stream would wait for its first event.
     this.#reply.raw.flushHeaders()
@@ -131,7 +141,25 @@ export class Call implements HandshakeSink {
     this.#isOver = true
     const { raw } = this.#reply
     if (trailers.length > 0) raw.addTrailers(harmlessTrailers(trailers))
-    raw.end()
+    // A string goes into the same write as the head; latin1 keeps every byte.
+    if (this.#held !== undefined) raw.end(this.#held.toString('latin1'), 'latin1')
+    else raw.end()
+  }
+
+  /** What was held back, with what came after it. */
+  #release(chunk?: Buffer): Buffer {
+    const held = this.#held
+    this.#held = undefined
+    if (held === undefined) return chunk!
+    return chunk === undefined ? held : Buffer.concat([held, chunk])
+  }
+
+  #write(chunk: Buffer): boolean {
+    this.#isHeadOut = true
+    const { raw } = this.#reply
+    if (raw.write(chunk)) return true
+    raw.once('drain', this.#onDrain)
+    return false
   }
 
   onFailure(failure: Failure): void {
