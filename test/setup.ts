@@ -14,6 +14,7 @@ const servicePid = '/run/redis/redis-server.pid'
 
 buildTap()
 ensureRedis()
+ensureCurl()
 
 /** tap compiles its plugin list into node_modules, so `npm ci` undoes it and a changed .taprc outdates it. */
 function buildTap(): void {
@@ -27,7 +28,7 @@ function buildTap(): void {
 }
 
 function ensureRedis(): void {
-  if (redisVersion() === undefined) installRedis()
+  if (redisVersion() === undefined) install('redis-server')
   const version = redisVersion()
   const wanted = `redis-server ${oldestRedis.join('.')} or newer`
   if (version === undefined) {
@@ -46,14 +47,23 @@ function redisVersion(): number[] | undefined {
   return match ? [Number(match[1]), Number(match[2])] : undefined
 }
 
-function installRedis(): void {
+/** The console blocks of the documents ask with curl. */
+function ensureCurl(): void {
+  const isThere = () => run('curl', ['--version']).status === 0
+  if (!isThere()) install('curl')
+  if (isThere()) return
+  fail('The tests need curl; install it (on Debian and Ubuntu: apt-get install curl) and try again.')
+}
+
+/** Installs a Debian package, where that can be done; whoever asked looks whether it was. */
+function install(name: string): void {
   if (process.getuid?.() !== 0 || run('apt-get', ['--version']).status !== 0) return
-  say('redis-server is not in PATH; installing it with apt-get')
+  say(`${name} is not in PATH; installing it with apt-get`)
   withoutServices(() => {
     // Lists that are already there may do, so a failed update is not the end.
     if (run('apt-get', ['update']).status !== 0)
       say('apt-get update failed; trying the package lists at hand')
-    const installed = run('apt-get', ['install', '-y', '--no-install-recommends', 'redis-server'])
+    const installed = run('apt-get', ['install', '-y', '--no-install-recommends', name])
     if (installed.status !== 0) say(`apt-get install failed: ${installed.stderr.trim().split('\n').at(-1)}`)
   })
 }
@@ -61,14 +71,15 @@ function installRedis(): void {
 /** The tests start servers of their own; the package must not leave a system service running behind them. */
 function withoutServices(install: () => void): void {
   const ours = !existsSync(policy)
+  const wasThere = existsSync(servicePid)
   if (ours) writeFileSync(policy, '#!/bin/sh\nexit 101\n', { mode: 0o755 })
   try {
     install()
   } finally {
     if (ours) rmSync(policy)
   }
-  // The service was not there before, so this process is the package's doing.
-  const pid = existsSync(servicePid) ? Number(readFileSync(servicePid, 'utf8')) : 0
+  // A service that was not there before is the package's doing.
+  const pid = !wasThere && existsSync(servicePid) ? Number(readFileSync(servicePid, 'utf8')) : 0
   if (pid > 1) process.kill(pid)
 }
 
