@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AmbiguousPath, BodyTooLarge } from '../../errors.ts'
 import type { HandshakeSink } from '../../services/transport/handshake.ts'
@@ -10,6 +9,7 @@ import type { Pool } from '../../services/upstream/pool.ts'
 import { sendUpgrade } from '../../services/upstream/upgrade.ts'
 import type { CompiledRoute } from '../table/route.ts'
 import { answerHeaders, harmlessTrailers, type OwnHeaders, switchHeaders } from './answer-headers.ts'
+import { publicOrigin } from './forwarded.ts'
 import { outgoingFor } from './outgoing.ts'
 import { problemOf } from './problems.ts'
 import type { RequestHeaders } from './request-headers.ts'
@@ -102,8 +102,7 @@ export class Call implements HandshakeSink {
   /** Puts the head of the answer on the client's connection, which is ours from here on. */
   write(): void {
     const { exchange, raw } = this.#request
-    const scheme = (raw.socket as TLSSocket).encrypted ? 'https' : 'http'
-    const origin = exchange.authority === '' ? '' : `${scheme}://${exchange.authority}`
+    const origin = publicOrigin(raw, exchange)
     const headers = answerHeaders(this.#status, this.#headers, this.#reply.getHeaders() as OwnHeaders, {
       route: this.#plan.route,
       node: this.#node!,

@@ -12,8 +12,7 @@ export function pushForwarded(
 ): void {
   const peer = plainAddress(raw.socket.remoteAddress ?? '')
   const said = exchange.trusted ? raw.headers : undefined
-  const protocol =
-    first(said?.['x-forwarded-proto']) ?? ((raw.socket as TLSSocket).encrypted ? 'https' : 'http')
+  const protocol = protocolOf(raw, exchange)
   const host = first(said?.['x-forwarded-host']) ?? exchange.authority
   const hops = said?.['x-forwarded-for']
   headers.push('X-Forwarded-For', hops === undefined ? peer : `${String(hops)}, ${peer}`)
@@ -26,9 +25,23 @@ export function pushForwarded(
   headers.push('Forwarded', said?.forwarded === undefined ? hop : `${said.forwarded}, ${hop}`)
 }
 
+/** Scheme and authority by which the client came, for Location headers; '' when it named no host. */
+export function publicOrigin(raw: IncomingMessage, exchange: Exchange): string {
+  const host = (exchange.trusted ? first(raw.headers['x-forwarded-host']) : undefined) ?? exchange.authority
+  return host === '' ? '' : `${protocolOf(raw, exchange)}://${host}`
+}
+
+function protocolOf(raw: IncomingMessage, { trusted }: Exchange): string {
+  const said = trusted ? first(raw.headers['x-forwarded-proto']) : undefined
+  return said ?? ((raw.socket as TLSSocket).encrypted ? 'https' : 'http')
+}
+
+/** What the outermost proxy said, where each added its own. */
 const first = (value: string | string[] | undefined): string | undefined => {
-  const text = Array.isArray(value) ? value[0] : value
-  return text === undefined || text === '' ? undefined : text
+  const text = String(value ?? '')
+    .split(',', 1)[0]!
+    .trim()
+  return text === '' ? undefined : text
 }
 
 function portOf(host: string, protocol: string, raw: IncomingMessage): string {

@@ -4,7 +4,7 @@ import { AmbiguousRequest, ExpectationFailed, NotImplemented, type Problem } fro
 
 /**
  * What Node's parser lets pass and a gateway may not: two parsers in a row have to agree on where a message ends and whom it is for
- * (RFC 9112 3.2 and 6.1). Undefined when the request is fine.
+ * (RFC 9112 3.2 and 6.1). Undefined when the request is fine; every refusal ends the connection.
  */
 export function framingRefusal(raw: IncomingMessage): Problem | undefined {
   const { rawHeaders } = raw
@@ -30,7 +30,8 @@ export function framingRefusal(raw: IncomingMessage): Problem | undefined {
   if (hosts > 1) return refuse('it has two Host headers')
   if (lengths > 1) return refuse('it has two Content-Length headers')
   if (hosts === 0 && raw.httpVersion !== '1.0') return refuse('it has no Host header')
-  if (raw.method === 'TRACE') return NotImplemented(['the method TRACE'], { reason: 'method_trace' })
+  if (raw.method === 'TRACE')
+    return NotImplemented(['the method TRACE'], { reason: 'method_trace', headers: close })
   const { expect } = raw.headers
   if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
     return ExpectationFailed([], { reason: 'expectation', headers: close })
