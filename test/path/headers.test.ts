@@ -177,6 +177,19 @@ t.test('a Location that points at the service leads back through the route', asy
   }
 })
 
+t.test('behind a trusted proxy a Location leads to where the client came in', async (t) => {
+  const up = await rawUpstream(t, ({ socket }) => {
+    const { port } = socket.address() as { port: number }
+    socket.write(`HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:${port}/x\r\nContent-Length: 0\r\n\r\n`)
+  })
+  const forwarded = 'X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n'
+  const request = `GET / HTTP/1.1\r\nHost: inner:8080\r\n${forwarded}Connection: close\r\n\r\n`
+  const trusting = await startGateway(t, { ...configFor([up.url]), guard: { trustedProxies: ['127.0.0.1'] } })
+  t.match(await exchange(trusting.origin, request), '\r\nLocation: https://shop.example/x\r\n')
+  const plain = await startGateway(t, configFor([up.url]))
+  t.match(await exchange(plain.origin, request), '\r\nLocation: http://inner:8080/x\r\n')
+})
+
 t.test("paths are rewritten: strip, add, replace, and a node's own path in front", async (t) => {
   const cases: [object, string, string][] = [
     [{ stripPrefix: '/a' }, '/a/b?c', '/b?c'],
