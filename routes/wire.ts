@@ -1,19 +1,24 @@
 import { randomBytes } from 'node:crypto'
-import { type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
+import { type IncomingMessage, METHODS, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
 import { BadRequest, HeadersTooLarge, NotImplemented, type Problem, RequestTimeout } from '../errors.ts'
 import { renderProblem } from '../plugins/problem.ts'
-import { isCondemned } from './table/framing.ts'
+import { framingRefusal, isCondemned } from './table/framing.ts'
+import { parseAuthority } from './table/host.ts'
+import { abandon, inTurn, Turns } from './turns.ts'
 
 export interface WireOptions {
   /** Prefix of problem types; asked each time, since a reload may change it. */
   readonly problemBase: () => string
   readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void
-  /** Without it an Upgrade is an offer that nobody heard. */
+  /** Without it an Upgrade is an offer that nobody takes. */
   readonly onUpgrade?: (request: IncomingMessage, socket: Socket, head: Buffer) => void
   /** Told of every request that was refused before it was one. */
   readonly onRefused?: (problem: Problem) => void
 }
+
+/** Node's parser knows methods of RTSP as well. */
+const methods: ReadonlySet<string> = new Set(METHODS)
 
 /** How long a client may go on sending after its refusal, so that it gets to read it. */
 const lingering = 500
@@ -23,8 +28,7 @@ export function guardWire(
   server: Server,
   { problemBase, onRequest, onUpgrade, onRefused }: WireOptions
 ): void {
-  /** Responses that are not over, in the order of their requests. */
-  const open = new WeakMap<Socket, Set<ServerResponse>>()
+  const turns = new Turns()
   const refused = new WeakSet<Socket>()
   // The size of the head is bounded; dropping headers by their number, silently, is not a bound but a lie.
   server.maxHeadersCount = 0
@@ -32,20 +36,18 @@ export function guardWire(
   const refuse = (socket: Socket, problem: Problem): void => {
     refused.add(socket)
     onRefused?.(problem)
-    socket.removeAllListeners('data')
-    socket.end(render(problem, problemBase()), 'latin1')
-    // A close with unread bytes would reset the connection, and the answer with it.
-    socket.resume()
-    setTimeout(() => socket.destroy(), lingering).unref()
+    hangUp(socket, render(problem, problemBase()))
   }
 
   server.on('request', (request, response) => {
-    if (isCondemned(request.socket)) return
-    const responses = open.get(request.socket) ?? follow(open, request.socket)
-    responses.add(response)
-    response.once('close', () => responses.delete(response))
-    if (request.url === '*' && request.method === 'OPTIONS') answerForTheServer(response)
-    else onRequest(request, response)
+    turns.enter(response, () => {
+      if (isCondemned(request.socket)) return
+      if (!methods.has(request.method!)) {
+        abandon(response)
+        refuse(request.socket, NotImplemented(['this method'], { reason: 'method' }))
+      } else if (asksTheServer(request)) answerForTheServer(response)
+      else onRequest(request, response)
+    })
   })
   server.on('checkContinue', (request, response) => {
     askForBody(request, response)
@@ -53,13 +55,16 @@ export function guardWire(
   })
   // Refused in the corridor like everything else that is wrong with a request.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response))
-  server.on('connect', (_request, socket) =>
-    refuse(socket as Socket, NotImplemented(['the method CONNECT'], { reason: 'method_connect' }))
-  )
+  server.on('connect', (_request, duplex) => {
+    const socket = duplex as Socket
+    turns.afterAll(socket, () =>
+      refuse(socket, NotImplemented(['the method CONNECT'], { reason: 'method_connect' }))
+    )
+  })
   if (onUpgrade !== undefined) {
     server.on('upgrade', (request, duplex, head) => {
       const socket = duplex as Socket
-      afterAnswers(socket, open.get(socket), () => onUpgrade(request, socket, head))
+      turns.afterAll(socket, () => onUpgrade(request, socket, head))
     })
   }
   server.on('clientError', (error: NodeJS.ErrnoException, duplex) => {
@@ -70,55 +75,31 @@ export function guardWire(
       socket.destroy()
       return
     }
-    const response = [...(open.get(socket) ?? [])].at(-1)
+    refused.add(socket)
+    const response = turns.last(socket)
     if (response === undefined) refuse(socket, problem)
     else if (response.req.complete) {
       // The answers to the requests before it come first (RFC 9112 9.3.2).
-      refused.add(socket)
-      response.once('finish', () => setImmediate(() => refuse(socket, problem)))
-    } else if (response.headersSent) socket.destroy()
-    else refuse(socket, problem)
+      turns.afterAll(socket, () => refuse(socket, problem))
+    } else if (!response.headersSent) {
+      // A body that breaks off: whatever is done with it is not what the client asked for.
+      inTurn(response, () => {
+        abandon(response)
+        refuse(socket, problem)
+      })
+    } else if (problem.statusCode === 408) socket.destroy()
+    // It has its answer, and no second one may follow.
+    else turns.afterAll(socket, () => hangUp(socket))
   })
 }
 
-/**
- * Node says nothing to a pipelined response that waits for its turn when the connection ends; whoever counts requests would
- * count it for ever.
- */
-function follow(open: WeakMap<Socket, Set<ServerResponse>>, socket: Socket): Set<ServerResponse> {
-  const responses = new Set<ServerResponse>()
-  open.set(socket, responses)
-  socket.once('close', () =>
-    setImmediate(() => {
-      for (const response of responses) {
-        response.destroyed = true
-        response.emit('close')
-      }
-    })
-  )
-  return responses
-}
-
-/**
- * Calls back when the answers to the requests before are out, now or later; never when the connection ends with them. The server has let go of
- * the socket, and would tell none of them when it can take more.
- */
-function afterAnswers(socket: Socket, responses: Set<ServerResponse> | undefined, then: () => void): void {
-  const last = [...(responses ?? [])].at(-1)
-  if (last === undefined) {
-    then()
-    return
-  }
-  const onDrain = (): void => {
-    for (const response of responses ?? []) response.emit('drain')
-  }
-  // A socket without this listener takes the process down.
-  socket.on('error', () => {})
-  socket.on('drain', onDrain)
-  last.once('close', () => {
-    socket.off('drain', onDrain)
-    if (socket.writable) then()
-  })
+/** Ends a connection so that the client gets to read what was sent to it. */
+function hangUp(socket: Socket, lastWords = ''): void {
+  socket.removeAllListeners('data')
+  socket.end(lastWords, 'latin1')
+  // A close with unread bytes would reset the connection, and the answer with it.
+  socket.resume()
+  setTimeout(() => socket.destroy(), lingering).unref()
 }
 
 function problemOf({ code }: NodeJS.ErrnoException): Problem | undefined {
@@ -145,7 +126,13 @@ function render(problem: Problem, base: string): string {
   ].join('\r\n')
 }
 
-/** `OPTIONS *` asks the server, not a resource (RFC 9110 9.3.7). */
+/** `OPTIONS *` is about the server, not a resource (RFC 9110 9.3.7); a faulty one is refused like any other request. */
+const asksTheServer = (request: IncomingMessage): boolean =>
+  request.url === '*' &&
+  request.method === 'OPTIONS' &&
+  framingRefusal(request) === undefined &&
+  (request.headers.host === undefined || parseAuthority(request.headers.host) !== undefined)
+
 function answerForTheServer(response: ServerResponse): void {
   response.writeHead(204, { allow: 'DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT' }).end()
 }

@@ -30,6 +30,7 @@ export function openExchange(
   if (exchange.refusal !== undefined) condemn(raw.socket)
   const target = parseTarget(raw.url ?? '/', raw.headers.host)
   if (typeof target === 'string') {
+    condemn(raw.socket)
     exchange.refusal ??= AmbiguousRequest([target], { reason: 'target', headers: { connection: 'close' } })
     return exchange
   }

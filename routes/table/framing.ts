@@ -29,6 +29,10 @@ export function framingRefusal(raw: IncomingMessage): Problem | undefined {
   }
   if (hosts > 1) return refuse('it has two Host headers')
   if (lengths > 1) return refuse('it has two Content-Length headers')
+  if (raw.httpVersionMajor === 0) return refuse('it is older than HTTP/1.0')
+  if (raw.httpVersionMajor > 1) {
+    return NotImplemented([`HTTP/${raw.httpVersion}`], { reason: 'http_version', headers: close })
+  }
   if (hosts === 0 && raw.httpVersion !== '1.0') return refuse('it has no Host header')
   if (raw.method === 'TRACE')
     return NotImplemented(['the method TRACE'], { reason: 'method_trace', headers: close })
