@@ -24,6 +24,7 @@ import { registerProxy } from './routes/proxy.ts'
 import { routeTable } from './routes/table/check.ts'
 import { compileTable, type Table } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
+import { methodGaps } from './routes/table/method-gaps.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { InFlight } from './services/in-flight.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
@@ -52,7 +53,7 @@ export const slices = [
 ] as const satisfies readonly Slice[]
 
 /** What schemas cannot say, for `toll check` and every load. */
-export const checks = [...generic, routeTable, doorCollisions]
+export const checks = [...generic, routeTable, methodGaps, doorCollisions]
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>

@@ -33,14 +33,16 @@ const fillings = ['x', '1', 'example', 'any-other']
 
 const hostNames = ['example.com', 'example.org', 'any-other.example']
 
-function hostOf({ hosts, wildcards }: Table, pattern: string | undefined): string {
+/** A host that a pattern takes; without one, a host that no route names. */
+export function hostOf({ hosts, wildcards }: Table, pattern: string | undefined): string {
   if (pattern !== undefined) return pattern.startsWith('*') ? `x${pattern.slice(1)}` : pattern
   const isFree = (name: string): boolean =>
     !hosts.has(name) && ![...wildcards.keys()].some((suffix) => name.endsWith(suffix))
   return hostNames.find(isFree) ?? 'x.invalid'
 }
 
-function pathOf(pattern: Pattern, filling: string): string {
+/** A path that a pattern takes. */
+export function pathOf(pattern: Pattern, filling: string): string {
   if (pattern.kind === 'regex') return sampleOf(pattern.source)
   const segments = pattern.segments.map((segment) => ('literal' in segment ? segment.literal : filling))
   if (pattern.isOpen) segments.push(filling)
