@@ -54,7 +54,9 @@ function winnerOf(
   const host = hostOf(table, route.hosts[0])
   const resource = pathOf(route.pattern, 'x')
   const headers = Object.fromEntries(route.headers.map(({ name, value }) => [name, value ?? 'x']))
-  const query = new URLSearchParams(route.query.map(({ name, value }) => [name, value ?? 'x'])).toString()
+  const query = new URLSearchParams(
+    route.query.map(({ name, value }): [string, string] => [name, value ?? 'x'])
+  ).toString()
   const ask = { method, host, resource, query: query === '' ? '' : `?${query}`, headers, allowed: undefined }
   return [match(table, ask), `http://${host}${resource}${ask.query}`]
 }
