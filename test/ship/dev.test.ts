@@ -13,10 +13,10 @@ interface Listed {
   readonly status: string
 }
 
-const list = (cwd: string): Listed[] =>
-  JSON.parse(
-    execFileSync(process.execPath, [`${root}build/bin/toll.js`, 'ps', '--json'], { cwd, encoding: 'utf8' })
-  ).processes
+const run = (cwd: string, ...args: string[]): string =>
+  execFileSync(process.execPath, [`${root}build/bin/toll.js`, ...args], { cwd, encoding: 'utf8' })
+
+const list = (cwd: string): Listed[] => JSON.parse(run(cwd, 'ps', '--json')).processes
 
 t.test('toll dev starts services, shows requests and reloads, and restarts only what changed', async (t) => {
   // 1. Two services are started, and a request is shown in a line for people.
@@ -54,7 +54,7 @@ t.test('toll start starts no processes, unless the config says so', async (t) =>
   const cwd = box.directory
   const admin = box.at('127.0.0.1:8082')
   const plain = await startToll(t, ['start'], { cwd, admin })
-  t.same(list(cwd), [])
+  t.match(run(cwd, 'ps'), /^The gateway runs no processes\./)
   t.equal(await plain.stop(), 0)
 
   const path = join(cwd, 'gateway.config.json')
@@ -63,5 +63,8 @@ t.test('toll start starts no processes, unless the config says so', async (t) =>
     readFileSync(path, 'utf8').replace('"services"', '"runtime": { "enabled": true },\n"services"')
   )
   await startToll(t, ['start'], { cwd, admin, processes: 1 })
-  t.match(list(cwd), [{ name: 'hello', status: 'running' }])
+  t.match(run(cwd, 'ps'), /^NAME +STATUS +PID +RESTARTS +NODE +NOTE\nhello +running +\d+ +0 +http:\S+\n$/)
+  t.equal(run(cwd, 'logs', 'hello'), 'hello | [starting]\nhello | [running]\n')
+  const { lines } = JSON.parse(run(cwd, 'logs', 'hello', '-n', '1', '--json'))
+  t.match(lines, [{ process: 'hello', stream: 'runtime', text: 'running', at: Number }])
 })
