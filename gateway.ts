@@ -11,7 +11,7 @@ import { type ConfigWatch, watchConfig } from './config/watch.ts'
 import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
 import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
-import { guardWire } from './routes/wire.ts'
+import { guardWire, stopAccepting } from './routes/wire.ts'
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
 import type { LineWriter } from './services/telemetry/line-writer.ts'
@@ -238,15 +238,14 @@ export class Gateway implements Control {
   }
 
   /** Says "not ready", waits `shutdown.delay`, stops accepting, lets requests finish, ends WebSockets, closes everything. */
-  async stop(): Promise<void> {
+  async stop(lastCall = 200): Promise<void> {
     if (this.isDraining) return
     this.isDraining = true
     this.#watcher?.close()
     const { delay, timeout } = this.config.value.shutdown
     await new Promise((resolve) => setTimeout(resolve, toMilliseconds(delay)))
-    const servers = this.#servers!
-    servers.public.close()
     for (const response of this.#underWay) response.shouldKeepAlive = false
+    await stopAccepting(this.#servers!.public, lastCall)
     const generations = [this.#current!, ...this.#replaced]
     await Promise.all(generations.map(({ inFlight }) => inFlight.idle(toMilliseconds(timeout))))
     await this.#abandon()

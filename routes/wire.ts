@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type IncomingMessage, METHODS, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
+import { Server as NetServer, type Socket } from 'node:net'
 import { BadRequest, HeadersTooLarge, NotImplemented, type Problem, RequestTimeout } from '../errors.ts'
 import { renderProblem } from '../plugins/problem.ts'
 import { framingRefusal, isCondemned } from './table/framing.ts'
@@ -149,4 +149,16 @@ function askForBody(request: IncomingMessage, response: ServerResponse): void {
     response.shouldKeepAlive = shouldKeepAlive
     response.writeContinue()
   })
+}
+
+/**
+ * Closes the door, but leaves the connections open for `lastCall` milliseconds: on one that looks idle a request may be on its way, and
+ * Node's own close would reset it.
+ */
+export async function stopAccepting(server: Server, lastCall: number): Promise<void> {
+  NetServer.prototype.close.call(server)
+  const connections = await new Promise<number>((resolve) =>
+    server.getConnections((_error, count) => resolve(count))
+  )
+  if (connections > 0) await new Promise((resolve) => setTimeout(resolve, lastCall))
 }

@@ -1,0 +1,25 @@
+import t from 'tap'
+import { startGateway } from '../support/gateway.ts'
+import { configFor, httpUpstream, RawClient } from '../support/upstream.ts'
+
+const get = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'
+
+t.test('a request on its way when the gateway stops accepting is answered', async (t) => {
+  const up = await httpUpstream(t, (_request, response) => response.end('ok'))
+  const { gateway, origin } = await startGateway(t, configFor([up.url]))
+  const clients = [1, 2, 3].map(() => new RawClient(origin).write(get))
+  for (const client of clients) {
+    t.notMatch(await client.until(/ok$/), /connection: close/i)
+    client.received = ''
+  }
+  const stopped = gateway.stop()
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  await t.rejects(fetch(origin), 'nobody new comes in')
+  for (const client of clients) {
+    client.write(get)
+    const answer = await client.ended()
+    t.match(answer, /^HTTP\/1.1 200 OK/)
+    t.match(answer, /connection: close/i)
+  }
+  await stopped
+})
