@@ -43,7 +43,8 @@ function tableOrNothing(routes: readonly RouteOptions[]): Table | undefined {
 
 const isOpen = (route: GuardedRoute | undefined): boolean => {
   const auth = route?.auth
-  return (typeof auth === 'object' ? auth.mode : auth) === 'none'
+  const mode = typeof auth === 'object' ? auth.mode : auth
+  return mode === 'none' || mode === 'optional'
 }
 
 function winnerOf(

@@ -15,7 +15,7 @@ const config = `{
   "services": { "orders": { "nodes": ["http://127.0.0.1:4001"] } },
   "routes": [
     { "id": "rest", "path": "/*", "service": "orders" },
-    { "id": "one", "path": "/orders/:id", "service": "orders", "auth": "none" },
+    { "id": "one", "path": "/orders/:id", "methods": ["GET"], "service": "orders", "auth": "none" },
     { "id": "report", "path": "/orders/report", "methods": ["GET"], "service": "orders", "limit": { "qps": 5 } },
     { "id": "other", "path": "/*", "hosts": ["other.example"], "service": "orders" }
   ]
@@ -42,7 +42,7 @@ t.test('toll check tells every mistake with its frame, and exits with 2', async 
   const { code, out, err } = await toll(t, ['check'], { 'gateway.config.json': broken })
   t.equal(code, 2)
   t.equal(out, '')
-  t.match(err, /^gateway\.config\.json:6:64 {2}error unknown key "auht" in routes\[1\]\n/)
+  t.match(err, /^gateway\.config\.json:6:84 {2}error unknown key "auht" in routes\[1\]\n/)
   t.match(err, /\n {4}\| +\^{6}\n {2}did you mean "auth"\?\n/)
   t.match(
     err,
@@ -52,7 +52,7 @@ t.test('toll check tells every mistake with its frame, and exits with 2', async 
   t.equal(json.code, 2)
   t.match(JSON.parse(json.out), {
     ok: false,
-    mistakes: [{ line: 6, column: 64, suggestion: 'auth' }, { line: 7 }]
+    mistakes: [{ line: 6, column: 84, suggestion: 'auth' }, { line: 7 }]
   })
 })
 
@@ -76,7 +76,7 @@ t.test('toll routes lists them in the order in which requests try them', async (
     ['ROUTE', 'METHODS', 'HOSTS', 'PATH', 'SERVICE', 'AUTH', 'LIMIT'],
     ['other', 'any', 'other.example', '/*', 'orders', 'required', '-'],
     ['report', 'GET', 'any', '/orders/report', 'orders', 'required', '5/s'],
-    ['one', 'any', 'any', '/orders/:id', 'orders', 'none', '-'],
+    ['one', 'GET', 'any', '/orders/:id', 'orders', 'none', '-'],
     ['rest', 'any', 'any', '/*', 'orders', 'required', '-']
   ])
   const json = await toll(t, ['routes', '--json'], { 'gateway.config.json': config })
