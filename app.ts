@@ -26,6 +26,7 @@ import { compileTable, type Table } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
 import { methodGaps } from './routes/table/method-gaps.ts'
 import { routesSlice } from './routes/table/slice.ts'
+import { identityOptions } from './services/identity/check.ts'
 import { InFlight } from './services/in-flight.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
 import { runtimeSlice } from './services/runtime/slice.ts'
@@ -53,7 +54,7 @@ export const slices = [
 ] as const satisfies readonly Slice[]
 
 /** What schemas cannot say, for `toll check` and every load. */
-export const checks = [...generic, routeTable, methodGaps, doorCollisions]
+export const checks = [...generic, routeTable, methodGaps, doorCollisions, identityOptions]
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>

@@ -5,7 +5,8 @@ const address = (fallback: string, description: string) =>
   Type.String({
     default: fallback,
     description: `${description} host:port; port 0 takes a free one; IPv6 hosts in brackets.`,
-    pattern: '^(\\[[0-9a-fA-F:.]+\\]|[^:\\s/]+):[0-9]{1,5}$',
+    pattern:
+      '^(\\[[0-9a-fA-F:.]+\\]|[^:\\s/]+):([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$',
     examples: [fallback]
   })
 

@@ -1,6 +1,5 @@
-import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { InvalidGrant } from '../../errors.ts'
+import { InvalidGrant, isProblem } from '../../errors.ts'
 import { bearerOf } from '../../plugins/authenticate/bearer.ts'
 import { signAccess } from '../../plugins/authenticate/jwt.ts'
 import { authenticateStep, missing } from '../../plugins/authenticate/step.ts'
@@ -11,7 +10,7 @@ import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Verified } from '../../services/identity/verifier.ts'
 import type { Services } from '../../services/services.ts'
 import { meAnswer, sessionAnswer, spell, tokenAnswer } from './answers.ts'
-import { refreshTokenField, textField } from './body.ts'
+import { refreshTokenField, takeBodies, textField } from './body.ts'
 import { jwksPath } from './doors.ts'
 import { refuseOtherMethods } from './methods.ts'
 
@@ -28,7 +27,7 @@ export async function registerAuth(
   const identity = await openIdentity(auth, services, (sentence) => app.log.warn(sentence))
   if (auth.unsafeGet) app.log.warn('"auth.unsafeGet" is on: any page can sign out a user by a link.')
   await app.register(async (doors) => {
-    await doors.register(formbody, { bodyLimit })
+    await takeBodies(doors, bodyLimit)
     const closeOthers = refuseOtherMethods(doors)
     tokenDoors(doors, auth, identity)
     userDoors(doors, auth, identity)
@@ -79,11 +78,16 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
   async function sessionToEnd(request: FastifyRequest, reply: FastifyReply): Promise<string> {
     const token = refreshTokenField(request.body)
     const bearer = bearerOf(request.raw)
-    if (bearer !== undefined && !bearer.startsWith('tlr1.')) {
-      await onRequest(request, reply)
-      return principalOf(request).session!
+    const shown = token ?? (bearer?.startsWith('tlr1.') ? bearer : undefined)
+    if (bearer !== undefined && bearer !== shown) {
+      try {
+        await onRequest(request, reply)
+        return principalOf(request).session!
+      } catch (refusal) {
+        // Whoever signs out after the access token has expired shows the refresh token as well, and that is enough.
+        if (shown === undefined || !isProblem(refusal) || refusal.statusCode !== 401) throw refusal
+      }
     }
-    const shown = token ?? bearer
     if (shown === undefined) throw missing()
     const session = identity.sessionOf(shown)
     if (session === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
@@ -126,10 +130,14 @@ function keyDoor(app: FastifyInstance, identity: Identity): void {
   app.get(jwksPath, async (request, reply) => {
     const { body, etag } = identity.keys.jwks()
     reply.header('cache-control', 'public, max-age=300').header('etag', etag)
-    if (request.headers['if-none-match'] === etag) return reply.code(304).send()
+    if (isKnown(request.headers['if-none-match'], etag)) return reply.code(304).send()
     return reply.type('application/jwk-set+json').send(body)
   })
 }
+
+/** RFC 9110 13.1.2: a list of tags, compared without their `W/` (a compressing cache on the way adds it), or `*`. */
+const isKnown = (ifNoneMatch: string | undefined, etag: string): boolean =>
+  ifNoneMatch?.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, ''))) ?? false
 
 /** The hook of doors for signed-in users only. */
 function signedIn(identity: Identity, { audience }: AuthOptions) {

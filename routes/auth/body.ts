@@ -1,6 +1,31 @@
+import formbody from '@fastify/formbody'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { BadRequest } from '../../errors.ts'
+import { readObject } from '../../services/identity/strict-json.ts'
 
 const maxTokenLength = 512
+const maxDepth = 8
+
+/**
+ * Doors take forms and JSON, nothing else: a page of another origin can send text/plain unasked. A JSON object that has a member
+ * twice is refused, as a form is: which of them counts is open. Clients that name JSON and send nothing have sent nothing.
+ */
+export async function takeBodies(doors: FastifyInstance, bodyLimit: number): Promise<void> {
+  doors.removeAllContentTypeParsers()
+  await doors.register(formbody, { bodyLimit })
+  doors.addContentTypeParser(
+    'application/json',
+    { parseAs: 'buffer', bodyLimit },
+    async (_request: FastifyRequest, body: string | Buffer) => {
+      if (body.length === 0) return undefined
+      const fields = readObject(body as Buffer, maxDepth)
+      if (fields === undefined) {
+        throw BadRequest(['The body has to be a JSON object with each field once.'], { reason: 'body_json' })
+      }
+      return fields
+    }
+  )
+}
 
 /** A text field of a JSON or form body; refuses a body without it, and a form that has it twice. */
 export function textField(body: unknown, name: string, maxLength = 4096): string {

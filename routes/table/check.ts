@@ -1,4 +1,6 @@
+import { METHODS } from 'node:http'
 import type { Check, Report } from '../../config/mistake.ts'
+import { nearest } from '../../config/nearest.ts'
 import { pointerOf } from '../../config/pointer.ts'
 import { type Branch, type HostTable, type Leaf, rank, type Table, tableOf } from './compile.ts'
 import { type CompiledRoute, type Condition, compileRoute } from './route.ts'
@@ -10,6 +12,7 @@ import { exampleOf } from './witness.ts'
  * and so is one that others leave nothing: which of them the author meant is not for the order of a file to say.
  */
 export const routeTable: Check = ({ routes }: { readonly routes: readonly RouteOptions[] }, report) => {
+  unknownMethods(routes, report)
   const compiled = routes.flatMap((route, index) => readable(route, index, report) ?? [])
   const table = tableOf(compiled)
   const told = new Set<CompiledRoute>()
@@ -24,6 +27,17 @@ export const routeTable: Check = ({ routes }: { readonly routes: readonly RouteO
         ? `the routes "${by.id}" and "${route.id}" take the same requests, such as ${example}, and neither is more exact`
         : `the route "${route.id}" gets no request: "${by.id}" takes them first, such as ${example}`
       report.error(pointerOf('routes', route.index, 'path'), sentence)
+    }
+  }
+}
+
+/** Node refuses a request with another method before any route is asked. */
+function unknownMethods(routes: readonly RouteOptions[], report: Report): void {
+  for (const [index, { methods }] of routes.entries()) {
+    for (const [place, method] of methods.entries()) {
+      if (METHODS.includes(method)) continue
+      const meant = nearest(method, METHODS)
+      report.error(pointerOf('routes', index, 'methods', place), `there is no HTTP method "${method}"`, meant)
     }
   }
 }

@@ -3,7 +3,7 @@ import type { JSONObject } from './strict-json.ts'
 
 export interface ClaimRules {
   readonly issuer: string
-  /** Seconds a clock may be off. */
+  /** Seconds the clock of who signed may be ahead. */
   readonly skew: number
   /** Seconds between iat and exp, at most. */
   readonly maxLifetime: number
@@ -46,13 +46,16 @@ export function checkClaims(claims: JSONObject, rules: ClaimRules, now: number):
   return isSound ? (claims as AccessClaims) : 'claims.form'
 }
 
-/** What has to be asked again at every use of a token, however well known it is. */
+/**
+ * What has to be asked again at every use of a token, however well known it is. There is no leeway behind `exp`: clients were told
+ * when it ends, and a session that is over would live on in it.
+ */
 export function checkTimes(
   { exp, nbf }: { readonly exp: number; readonly nbf?: number | undefined },
   skew: number,
   now: number
 ): Reason | undefined {
-  if (now >= exp + skew) return 'claims.exp'
+  if (now >= exp) return 'claims.exp'
   if (nbf !== undefined && now < nbf - skew) return 'claims.nbf'
   return undefined
 }

@@ -47,9 +47,6 @@ export async function createIdentity(
 ): Promise<Identity> {
   const access = toMilliseconds(auth.access)
   const idle = toMilliseconds(auth.idle)
-  for (const key of ['access', 'refresh', 'idle', 'maxStaleness'] as const) {
-    if (toMilliseconds(auth[key]) < 1000) throw new Error(`"auth.${key}" has to be 1s or more.`)
-  }
   const users =
     auth.users === undefined ? undefined : await FileUsers.open(resolve(directory, auth.users.path), warn)
   let keys: KeyRing | undefined

@@ -1,7 +1,7 @@
 import { lastNumber, type Tables } from './embedded-transaction.ts'
 import type { LogFollower, LogListener } from './store.ts'
 
-const pollEveryMs = 50
+const pollEveryMs = 20
 
 export interface EmbeddedFollower extends LogFollower {
   /** Delivers what was appended since the last time. */
@@ -9,8 +9,8 @@ export interface EmbeddedFollower extends LogFollower {
 }
 
 /**
- * Follows a log of the embedded store by looking at its last number 20 times a second: what this process appends is delivered
- * before the append is acknowledged, what another process appends at most 50 ms (plus the event loop's lag) later.
+ * Follows a log of the embedded store by looking at its last number 50 times a second: what this process appends is delivered
+ * before the append is acknowledged, what another process appends at most 20 ms (plus the event loop's lag) later.
  */
 export function followEmbedded(
   tables: Tables,

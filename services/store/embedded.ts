@@ -1,5 +1,5 @@
-import { closeSync, existsSync, mkdirSync, openSync, readSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, existsSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { open } from 'lmdb'
 import { StoreUnavailable } from '../../errors.ts'
 import { type EmbeddedFollower, followEmbedded } from './embedded-log.ts'
@@ -22,7 +22,7 @@ export function openEmbedded(directory: string, { sweepEveryMs = 5000 } = {}): S
 
 function openTables(directory: string): Tables {
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
+    makeDirectory(directory)
     refuseForeignFile(join(directory, 'data.mdb'))
     // The files too: a directory that was there before keeps its mode, and sessions are nobody else's to read.
     const files = { permissionsMode: 0o600 }
@@ -41,6 +41,16 @@ function openTables(directory: string): Tables {
   }
 }
 
+/** Not `recursive`: below /proc Node never comes back from that. */
+function makeDirectory(path: string): void {
+  if (!existsSync(dirname(path))) makeDirectory(dirname(path))
+  try {
+    mkdirSync(path, { mode: 0o700 })
+  } catch (error) {
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw error
+  }
+}
+
 /** LMDB brings the process down over a file that is not its own, so its magic number (in the first page, behind 24 bytes) is looked at first. */
 function refuseForeignFile(path: string): void {
   if (!existsSync(path)) return
@@ -53,6 +63,7 @@ function refuseForeignFile(path: string): void {
 
 const reasons: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
+  ENOENT: 'nothing can be made there',
   EPERM: 'permission denied',
   EEXIST: 'it is a file',
   ENOTDIR: 'a part of the path is a file',

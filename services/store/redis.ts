@@ -68,6 +68,8 @@ async function connect(client: RedisClient, address: RedisAddress): Promise<Stor
 
 /** A server that answers may still be one that will not do. */
 async function checkServer(client: RedisClient, address: RedisAddress): Promise<StoreOpenError | undefined> {
+  // A client whose SELECT was refused works on in database 0, which belongs to somebody else.
+  if (address.db > 0) await client.call('SELECT', address.db)
   const info = await client.info('server')
   const mode = /^redis_mode:(\w+)/m.exec(info)?.[1]
   if (address.kind === 'single' && (mode === 'sentinel' || mode === 'cluster')) {
@@ -111,6 +113,7 @@ function reasonOf({ kind, master }: RedisAddress, error: unknown): string {
   if (cause instanceof Error && credentials.test(cause.message)) return 'it does not take these credentials'
   if (kind === 'sentinel') return `no Sentinel that answers knows a master "${master}" that does`
   if (!(cause instanceof Error) || isTimeout(cause)) return 'it does not answer'
+  if (cause.message.startsWith('ERR DB index')) return 'it has no database of that number'
   const reason = 'code' in cause ? reasons[String(cause.code)] : undefined
   if (reason !== undefined) return reason
   if (kind === 'cluster') return 'no node of a cluster answers'
