@@ -1,15 +1,17 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig } from './app.ts'
 import { diff } from './config/diff.ts'
 import { renderMistakes } from './config/frame.ts'
 import { ConfigError } from './config/mistake.ts'
-import { splitAddress } from './config/process.ts'
-import { toBytes, toMilliseconds } from './config/units.ts'
+import { toMilliseconds } from './config/units.ts'
 import { type ConfigWatch, watchConfig } from './config/watch.ts'
+import type { Problem } from './errors.ts'
+import { metricsOf } from './plugins/metrics.ts'
 import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
+import { bePatient, createListener, listening, originOf } from './routes/listener.ts'
 import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
 import { guardWire, stopAccepting } from './routes/wire.ts'
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
@@ -129,7 +131,7 @@ export class Gateway implements Control {
       }
       refuseFixed(current.loaded.value, loaded.value)
       const next = await this.#build(loaded)
-      this.#applyTimeouts(loaded.value)
+      for (const server of Object.values(this.#servers!)) bePatient(server, loaded.value.listen)
       this.#current = next
       this.#retire(current)
       this.#run(loaded)
@@ -177,18 +179,7 @@ export class Gateway implements Control {
   }
 
   async #listen(config: Values): Promise<void> {
-    const { head, request, keepAlive } = config.listen.timeouts
-    const settings = {
-      headersTimeout: toMilliseconds(head),
-      requestTimeout: toMilliseconds(request),
-      keepAliveTimeout: toMilliseconds(keepAlive),
-      maxHeaderSize: toBytes(config.listen.maxHead),
-      connectionsCheckingInterval: 1000,
-      // Refused in the corridor, with an answer that says why.
-      requireHostHeader: false,
-      insecureHTTPParser: false
-    }
-    const servers = { public: createServer(settings), admin: createServer(settings) }
+    const servers = { public: createListener(config.listen), admin: createListener(config.listen) }
     this.#servers = servers
     const problemBase = () => this.config.value.problem.base
     for (const [server, side] of [
@@ -198,20 +189,12 @@ export class Gateway implements Control {
       guardWire(server, {
         problemBase,
         onRequest: (request, response) => this.#serve(side, request, response),
+        onRefused: (problem, requestId) => this.#noteRefused(side, problem, requestId),
         ...(side === 'app' && { onUpgrade: (request, socket, head) => this.#upgrade(request, socket, head) })
       })
     }
     await listening(servers.public, config.listen.public)
     await listening(servers.admin, config.listen.admin)
-  }
-
-  #applyTimeouts(config: Values): void {
-    const { head, request, keepAlive } = config.listen.timeouts
-    for (const server of Object.values(this.#servers!)) {
-      server.headersTimeout = toMilliseconds(head)
-      server.requestTimeout = toMilliseconds(request)
-      server.keepAliveTimeout = toMilliseconds(keepAlive)
-    }
   }
 
   #serve(side: 'app' | 'admin', request: IncomingMessage, response: ServerResponse): void {
@@ -224,6 +207,19 @@ export class Gateway implements Control {
     })
     if (this.isDraining) response.shouldKeepAlive = false
     generation[side].routing(request, response)
+  }
+
+  /** What was never a request has no exchange: it is counted and logged here. */
+  #noteRefused(
+    listener: 'app' | 'admin',
+    { code, reason, statusCode: status }: Problem,
+    requestId: string
+  ): void {
+    metricsOf(this.#lease).refusals.inc({ code, reason: reason ?? '-' })
+    this.#options.log.info(
+      { requestId, listener, status, verdict: code, reason },
+      'refused before it was a request'
+    )
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
@@ -272,20 +268,4 @@ function refuseFixed(now: Values, next: Values): void {
   }
   if (JSON.stringify(now.store) === JSON.stringify(next.store)) return
   throw new Error('"store" cannot change while the gateway runs: sessions would be lost; restart it instead.')
-}
-
-function listening(server: Server, address: string): Promise<void> {
-  const { host, port } = splitAddress(address)
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
-
-function originOf(server: Server): string {
-  const { address, family, port } = server.address() as AddressInfo
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
 }

@@ -14,7 +14,7 @@ export interface WireOptions {
   /** Without it an Upgrade is an offer that nobody takes. */
   readonly onUpgrade?: (request: IncomingMessage, socket: Socket, head: Buffer) => void
   /** Told of every request that was refused before it was one. */
-  readonly onRefused?: (problem: Problem) => void
+  readonly onRefused?: (problem: Problem, requestId: string) => void
 }
 
 /** Node's parser knows methods of RTSP as well. */
@@ -35,8 +35,9 @@ export function guardWire(
 
   const refuse = (socket: Socket, problem: Problem): void => {
     refused.add(socket)
-    onRefused?.(problem)
-    hangUp(socket, render(problem, problemBase()))
+    const requestId = randomBytes(9).toString('base64url')
+    onRefused?.(problem, requestId)
+    hangUp(socket, render(problem, problemBase(), requestId))
   }
 
   server.on('request', (request, response) => {
@@ -111,8 +112,7 @@ function problemOf({ code }: NodeJS.ErrnoException): Problem | undefined {
   return undefined
 }
 
-function render(problem: Problem, base: string): string {
-  const requestId = randomBytes(9).toString('base64url')
+function render(problem: Problem, base: string, requestId: string): string {
   const { status, body } = renderProblem(problem, { base, path: '/', requestId })
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,

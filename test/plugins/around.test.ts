@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { request } from 'undici'
 import { startGateway } from '../support/gateway.ts'
@@ -151,4 +152,18 @@ t.test('a refusal is problem+json with every field, whatever is asked for', asyn
     instance: '/closed',
     requestId: 'r-1'
   })
+})
+
+t.test('what was never a request is counted and logged all the same', async (t) => {
+  const { origin, admin, log } = await start(t)
+  const socket = connect(Number(new URL(origin).port), '127.0.0.1')
+  socket.end('NOT HTTP\r\n\r\n')
+  const chunks: Buffer[] = []
+  for await (const chunk of socket) chunks.push(chunk as Buffer)
+  const [head, body = ''] = String(Buffer.concat(chunks)).split('\r\n\r\n')
+  t.match(head, /^HTTP\/1\.1 400 Bad Request\r\n/)
+  const { requestId } = JSON.parse(body) as { requestId: string }
+  t.match(log(), [{ requestId, status: 400, verdict: 'BAD_REQUEST', listener: 'app' }])
+  const text = await (await get(`${admin}/metrics`)).body.text()
+  t.match(text, /tollkeeper_refusals_total\{code="BAD_REQUEST",reason="hpe_[a-z_]+"\} 1/)
 })

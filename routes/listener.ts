@@ -1,0 +1,48 @@
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { splitAddress } from '../config/process.ts'
+import { toBytes, toMilliseconds } from '../config/units.ts'
+
+/** What `listen` says about waiting for clients. */
+export interface Patience {
+  readonly timeouts: { readonly head: string; readonly request: string; readonly keepAlive: string }
+  readonly maxHead: string
+}
+
+/** A server of Node's, strict, with a bound on everything a client can be slow at; it does not listen yet. */
+export function createListener(patience: Patience): Server {
+  const server = createServer({
+    maxHeaderSize: toBytes(patience.maxHead),
+    connectionsCheckingInterval: 1000,
+    // Refused in the corridor, with an answer that says why.
+    requireHostHeader: false,
+    insecureHTTPParser: false
+  })
+  bePatient(server, patience)
+  return server
+}
+
+/** Timeouts of a reloaded config count from now on, also for connections that are open. */
+export function bePatient(server: Server, { timeouts }: Patience): void {
+  server.headersTimeout = toMilliseconds(timeouts.head)
+  server.requestTimeout = toMilliseconds(timeouts.request)
+  server.keepAliveTimeout = toMilliseconds(timeouts.keepAlive)
+}
+
+/** Resolves when the server takes connections on "host:port"; rejects with the error of listen(2). */
+export function listening(server: Server, address: string): Promise<void> {
+  const { host, port } = splitAddress(address)
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+/** Where a server listens really, a port 0 resolved. */
+export function originOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+}
