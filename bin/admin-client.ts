@@ -2,12 +2,13 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { loadGatewayConfig } from '../app.ts'
+import { ConfigError } from '../config/mistake.ts'
 import { splitAddress } from '../config/process.ts'
 import { configPath } from './config-path.ts'
 
 /**
- * Asks the running gateway over its admin listener, which the config names. The token is TOLL_ADMIN_TOKEN or the one that
- * `toll start` keeps beside the config. Returns the parsed answer; throws one sentence otherwise.
+ * Asks the running gateway over its admin listener. Where that is and the token say TOLL_ADMIN_URL and TOLL_ADMIN_TOKEN, or else
+ * the config and the token file that `toll start` keeps beside it. Returns the parsed answer; throws one sentence otherwise.
  */
 export async function adminRequest(
   command: Command,
@@ -15,10 +16,7 @@ export async function adminRequest(
   path: string,
   body?: unknown
 ): Promise<unknown> {
-  const { value, directory } = await loadGatewayConfig(configPath(command))
-  const origin = process.env.TOLL_ADMIN_URL ?? originOf(value.listen.admin)
-  const token =
-    process.env.TOLL_ADMIN_TOKEN ?? value.admin.token ?? readToken(resolve(directory, value.admin.tokenPath))
+  const { origin, token } = await whereabouts(command)
   const headers: Record<string, string> = { authorization: `Bearer ${token}` }
   if (body !== undefined) headers['content-type'] = 'application/json'
   const response = await fetch(origin + path, {
@@ -33,6 +31,29 @@ export async function adminRequest(
   const answer: unknown = text === '' ? undefined : JSON.parse(text)
   if (response.ok) return answer
   throw new Error((answer as { detail?: string }).detail ?? `the gateway answered ${response.status}.`)
+}
+
+interface Whereabouts {
+  readonly origin: string
+  readonly token: string
+}
+
+/** The environment alone will do: an operator must get through while the file on disk is being mended. */
+async function whereabouts(command: Command): Promise<Whereabouts> {
+  const { TOLL_ADMIN_URL: url, TOLL_ADMIN_TOKEN: token } = process.env
+  if (url !== undefined && token !== undefined) return { origin: url.replace(/\/+$/, ''), token }
+  try {
+    const { value, directory } = await loadGatewayConfig(configPath(command))
+    return {
+      origin: url?.replace(/\/+$/, '') ?? originOf(value.listen.admin),
+      token: token ?? value.admin.token ?? readToken(resolve(directory, value.admin.tokenPath))
+    }
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error
+    throw new Error(
+      `${error.message}\nMend the file, or set TOLL_ADMIN_URL and TOLL_ADMIN_TOKEN to do without it.`
+    )
+  }
 }
 
 function originOf(address: string): string {
