@@ -88,7 +88,8 @@ export function guardWire(
         abandon(response)
         refuse(socket, problem)
       })
-    } else if (problem.statusCode === 408) socket.destroy()
+      // Half of an answer to half of a request: the service still works for a client that has left or cannot be understood.
+    } else if (!response.writableEnded) socket.destroy()
     // It has its answer, and no second one may follow.
     else turns.afterAll(socket, () => hangUp(socket))
   })

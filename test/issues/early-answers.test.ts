@@ -39,3 +39,19 @@ t.test('a long PUT never takes a connection that the service is about to close',
     await response.text()
   }
 })
+
+t.test('a client that leaves amid its upload is noticed when the answer has begun', async (t) => {
+  let left = () => {}
+  const isLeft = new Promise<void>((resolve) => {
+    left = resolve
+  })
+  const up = await httpUpstream(t, (request, response) => {
+    response.once('close', left)
+    request.pipe(response)
+  })
+  const { origin } = await startGateway(t, configFor([up.url]))
+  const client = new RawClient(origin).write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\necho')
+  await client.until(/echo/)
+  client.close()
+  await isLeft
+})
