@@ -11,7 +11,7 @@ import { problem } from './plugins/problem.ts'
 import { requestId } from './plugins/request-id.ts'
 import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
-import { adminSlice, adminToken, guardAdmin } from './routes/admin/admin.ts'
+import { adminSlice, adminToken, guardAdmin, takeEmptyBodies } from './routes/admin/admin.ts'
 import { registerConfig } from './routes/admin/config.ts'
 import type { Control } from './routes/admin/control.ts'
 import { registerRoutes } from './routes/admin/routes.ts'
@@ -196,6 +196,7 @@ async function buildAdmin(
     adminToken(config.admin, directory),
     await adminVerifier(config.auth, services, (sentence) => process.log.warn(sentence))
   )
+  takeEmptyBodies(admin)
   registerHealth(admin, process.control, services)
   registerConfig(admin, process.control)
   await registerSessions(admin, config.auth, services)

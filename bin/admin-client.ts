@@ -16,8 +16,8 @@ export async function adminRequest(
   path: string,
   body?: unknown
 ): Promise<unknown> {
-  const { origin, token } = await whereabouts(command)
-  const headers: Record<string, string> = { authorization: `Bearer ${token}` }
+  const { origin, token, tokenPath } = await whereabouts(command)
+  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
   if (body !== undefined) headers['content-type'] = 'application/json'
   const response = await fetch(origin + path, {
     method,
@@ -28,25 +28,41 @@ export async function adminRequest(
     throw new Error(`no gateway answers on ${origin}; start it with "toll start", or set TOLL_ADMIN_URL.`)
   })
   const text = await response.text()
+  const isJSON = /^application\/(?:problem\+)?json/.test(response.headers.get('content-type') ?? '')
+  if (text !== '' && !isJSON) {
+    throw new Error(`what answers on ${origin} is not the admin listener of a gateway.`)
+  }
+  if (token === undefined && response.status === 401) {
+    throw new Error(
+      `the admin token ${tokenPath} cannot be read; set TOLL_ADMIN_TOKEN, or run as the gateway's user.`
+    )
+  }
   const answer: unknown = text === '' ? undefined : JSON.parse(text)
   if (response.ok) return answer
-  throw new Error((answer as { detail?: string }).detail ?? `the gateway answered ${response.status}.`)
+  const { detail } = (answer ?? {}) as { detail?: string }
+  throw new Error(detail ?? `the gateway answered ${response.status}.`)
 }
 
 interface Whereabouts {
   readonly origin: string
-  readonly token: string
+  /** Undefined when none can be read; whether that matters turns out when a gateway answers. */
+  readonly token: string | undefined
+  readonly tokenPath: string
 }
 
 /** The environment alone will do: an operator must get through while the file on disk is being mended. */
 async function whereabouts(command: Command): Promise<Whereabouts> {
   const { TOLL_ADMIN_URL: url, TOLL_ADMIN_TOKEN: token } = process.env
-  if (url !== undefined && token !== undefined) return { origin: url.replace(/\/+$/, ''), token }
+  if (url !== undefined && token !== undefined) {
+    return { origin: url.replace(/\/+$/, ''), token, tokenPath: '' }
+  }
   try {
     const { value, directory } = await loadGatewayConfig(configPath(command))
+    const tokenPath = resolve(directory, value.admin.tokenPath)
     return {
       origin: url?.replace(/\/+$/, '') ?? originOf(value.listen.admin),
-      token: token ?? value.admin.token ?? readToken(resolve(directory, value.admin.tokenPath))
+      token: token ?? value.admin.token ?? readToken(tokenPath),
+      tokenPath
     }
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
@@ -62,12 +78,10 @@ function originOf(address: string): string {
   return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
 }
 
-function readToken(path: string): string {
+function readToken(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8').trim()
   } catch {
-    throw new Error(
-      `the admin token ${path} cannot be read; set TOLL_ADMIN_TOKEN, or run as the gateway's user.`
-    )
+    return undefined
   }
 }

@@ -82,6 +82,15 @@ export function guardAdmin(admin: FastifyInstance, token: string | undefined, ve
   })
 }
 
+/** Clients that always name JSON, also with nothing to send, have sent nothing. */
+export function takeEmptyBodies(admin: FastifyInstance): void {
+  const parse = admin.getDefaultJsonParser('error', 'error')
+  admin.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') done(null, undefined)
+    else parse(request, body as string, done)
+  })
+}
+
 /** Whoever holds the admin token. */
 const operator: Principal = Object.freeze({
   subject: 'admin-token',
