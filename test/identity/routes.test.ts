@@ -318,7 +318,7 @@ t.test('configs that would lock a door are refused', async (t) => {
   await t.rejects(startGateway(t, { auth: { users: { driver: 'file', path: 'none.json' } } }, { files }), {
     message: /none\.json is missing; "toll user add NAME" makes it\./
   })
-  await t.rejects(startGateway(t, { auth: { users, idle: '0s' } }, { files }), { message: /"auth\.idle"/ })
+  await t.rejects(startGateway(t, { auth: { users, idle: '0s' } }, { files }), { message: /auth\.idle/ })
 })
 
 t.test("the contract's example of auth is taken as it stands", async (t) => {
