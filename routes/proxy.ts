@@ -24,13 +24,17 @@ export type Plans = ReadonlyMap<RouteInfo, Plan>
 
 /** Decides everything about proxying that the config decides. */
 export function planRoutes({ table, pools, tunnels, identityHeaders }: ProxyOptions): Plans {
-  const headers = new RequestHeaders(identityHeaders ?? unused)
+  const conditions = table.routes.flatMap((route) => route.headers.map(({ name }) => name))
+  const headers = new RequestHeaders(identityHeaders ?? unused, conditions)
+  const withMethods = new Set(
+    table.routes.filter(({ methods }) => methods.length > 0).map(({ service }) => service)
+  )
   return new Map(
     table.routes.map((route) => {
       const pool = pools.get(route.service)
       if (pool === undefined)
         throw new TypeError(`route "${route.id}": there is no service "${route.service}"`)
-      return [route, { route, pool, headers, tunnels }]
+      return [route, { route, pool, headers, tunnels, keepsMethod: withMethods.has(route.service) }]
     })
   )
 }

@@ -21,6 +21,8 @@ export interface Plan {
   readonly pool: Pool
   readonly headers: RequestHeaders
   readonly tunnels: Tunnels
+  /** Whether any route to the service lists methods. */
+  readonly keepsMethod: boolean
 }
 
 /** How long a client may go on sending a body that nobody wants any more, before its connection is cut. */
@@ -87,8 +89,8 @@ export class Call implements HandshakeSink {
   }
 
   #headerRules() {
-    const { forwardAuthorization, rewrite } = this.#plan.route
-    return { forwardAuthorization, prefix: rewrite.prefix }
+    const { route, keepsMethod } = this.#plan
+    return { forwardAuthorization: route.forwardAuthorization, keepsMethod, prefix: route.rewrite.prefix }
   }
 
   onHead(status: number, reason: string, headers: string[]): void {

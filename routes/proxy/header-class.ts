@@ -9,6 +9,8 @@ export type HeaderClass =
   /** Says who asked or where it came in: believed from a trusted proxy only. */
   | 'forwarded'
   | 'tracestate'
+  /** Would go round what routes say about methods. */
+  | 'method'
 
 /** RFC 9110 7.6.1, framing, and what the gateway writes itself. */
 const dropped = [
@@ -31,16 +33,31 @@ const dropped = [
 const overruling = [
   'cf-connecting-ip',
   'client-ip',
+  'fastly-client-ip',
   'forwarded',
+  'forwarded-for',
+  'front-end-https',
   'true-client-ip',
   'x-client-ip',
   'x-cluster-client-ip',
+  'x-envoy-external-address',
+  'x-envoy-original-path',
+  'x-forwarded',
+  'x-host',
+  'x-http-host-override',
+  'x-original-forwarded-for',
   'x-original-host',
   'x-original-uri',
   'x-original-url',
+  'x-originating-ip',
   'x-real-ip',
+  'x-remote-addr',
+  'x-remote-ip',
   'x-rewrite-url'
 ]
+
+/** Headers by which servers let a client change the method after all. */
+const methodOverrides = ['x-http-method', 'x-http-method-override', 'x-method-override']
 
 const maxRemembered = 1000
 
@@ -53,7 +70,13 @@ export class HeaderClasses {
   /** By the name as sent; clients choose from few, so this is a table look-up nearly always. */
   readonly #remembered = new Map<string, HeaderClass>()
 
-  constructor(identityHeaders: readonly string[]) {
+  /** What routes look for among the headers; another spelling of it would go round them. */
+  readonly #conditions: ReadonlySet<string>
+  readonly #canonicalConditions: ReadonlySet<string>
+
+  constructor(identityHeaders: readonly string[], conditions: readonly string[] = []) {
+    this.#conditions = new Set(conditions)
+    this.#canonicalConditions = new Set(conditions.map(canonical))
     this.#known = new Map<string, HeaderClass>([
       ...dropped.map((name) => [name, 'drop'] as const),
       ...overruling.map((name) => [name, 'forwarded'] as const),
@@ -61,6 +84,7 @@ export class HeaderClasses {
       ['te', 'te'],
       ['authorization', 'authorization'],
       ['tracestate', 'tracestate'],
+      ...methodOverrides.map((name) => [name, 'method'] as const),
       ...identityHeaders.map((name) => [canonical(name), 'drop'] as const)
     ])
   }
@@ -69,10 +93,17 @@ export class HeaderClasses {
     const remembered = this.#remembered.get(name)
     if (remembered !== undefined) return remembered
     const key = canonical(name)
-    const found = this.#known.get(key) ?? (key.startsWith('x-forwarded-') ? 'forwarded' : 'forward')
+    const found = this.#known.get(key) ?? this.#other(name, key)
     if (this.#remembered.size >= maxRemembered) this.#remembered.clear()
     this.#remembered.set(name, found)
     return found
+  }
+
+  #other(name: string, key: string): HeaderClass {
+    if (key.startsWith('x-forwarded-')) return 'forwarded'
+    return this.#canonicalConditions.has(key) && !this.#conditions.has(name.toLowerCase())
+      ? 'drop'
+      : 'forward'
   }
 }
 

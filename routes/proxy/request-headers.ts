@@ -13,6 +13,8 @@ export interface IdentityHeaders {
 /** What the route decides about a request's headers. */
 export interface HeaderRules {
   readonly forwardAuthorization: boolean
+  /** Whether routes to this service tell methods apart, so that no header may change the method behind them. */
+  readonly keepsMethod: boolean
   /** Part of the path that the route takes off; '' for none. */
   readonly prefix: string
 }
@@ -23,9 +25,10 @@ export class RequestHeaders {
   readonly #classes: HeaderClasses
   readonly #identities = new WeakMap<Principal, readonly string[]>()
 
-  constructor(names: IdentityHeaders) {
+  /** `conditions` are the headers that routes look for. */
+  constructor(names: IdentityHeaders, conditions: readonly string[] = []) {
     this.#names = names
-    this.#classes = new HeaderClasses(Object.values(names))
+    this.#classes = new HeaderClasses(Object.values(names), conditions)
   }
 
   /** Flat list without Host and framing, names as the client spelled them. */
@@ -46,6 +49,9 @@ export class RequestHeaders {
           break
         case 'authorization':
           if (rules.forwardAuthorization) headers.push(name, value)
+          break
+        case 'method':
+          if (!rules.keepsMethod) headers.push(name, value)
           break
         case 'tracestate':
           // It belongs to the client's traceparent; beside a new one it would be somebody else's.

@@ -99,7 +99,12 @@ function takes(route: CompiledRoute, ask: Ask): boolean {
 
 function hasHeader(headers: IncomingHttpHeaders, { name, value }: Condition): boolean {
   const given = headers[name]
-  return given !== undefined && (value === undefined || given === value)
+  if (given === undefined) return false
+  if (value === undefined || given === value) return true
+  // Sent twice it arrives as a list, of which the service may read either.
+  return String(given)
+    .split(',')
+    .some((item) => item.trim() === value)
 }
 
 function hasQuery(query: string, conditions: readonly Condition[]): boolean {

@@ -55,7 +55,7 @@ function rewrite(path: string): NormalPath {
       if (byte === -1) return refused('it holds a broken percent escape')
       const refusal = refusalOf(byte, path, index)
       if (refusal !== undefined) return refused(refusal)
-      if (isEncoded(byte, path, index)) encoded = true
+      if (byte === 0x2f || byte === 0x5c || byte === 0x2e) encoded = true
       out += unreserved[byte] === 1 ? String.fromCharCode(byte) : escapeOf(byte)
       index += 2
     } else if (code === 0x2f) {
@@ -66,6 +66,8 @@ function rewrite(path: string): NormalPath {
     else out += escaped[code] === 1 ? escapeOf(code) : path[index]
   }
   if (hasDotSegment(out)) return refused('it holds a dot segment')
+  // Looked for in what the upstream gets: the escape within may have been escaped itself.
+  if (!encoded && escapedTwice.test(out)) encoded = true
   return { path: out, resource: resourceOf(out), refusal: undefined, encoded }
 }
 
@@ -83,11 +85,8 @@ function refusalOf(byte: number, path: string, index: number): string | undefine
   return isOverlong ? 'it holds an overlong UTF-8 sequence' : undefined
 }
 
-/** Slash, backslash and dot, escaped once or twice. */
-function isEncoded(byte: number, path: string, index: number): boolean {
-  if (byte === 0x2f || byte === 0x5c || byte === 0x2e) return true
-  return byte === 0x25 && /^(?:25)*(?:2[ef]|5c|00)/i.test(path.slice(index + 3, index + 33))
-}
+/** Slash, backslash, dot and NUL, escaped more than once. */
+const escapedTwice = /%(?:25)+(?:2[EF]|5C|00)/i
 
 function byteAt(path: string, index: number): number {
   const high = hex(path.charCodeAt(index + 1))
@@ -106,7 +105,9 @@ const escapeOf = (byte: number): string => `%${byte < 16 ? '0' : ''}${byte.toStr
 
 /** `..;x` is a dot segment to servers that cut `;params` off first, so is one behind an encoded slash, and to some one among spaces. */
 function hasDotSegment(path: string): boolean {
-  return path.split(/\/|%2F|%5C/).some((segment) => /^(?:%20)*\.{1,2}(?:%20)*(?:;|%3B|$)/.test(segment))
+  return path
+    .split(/\/|%2F|%5C/)
+    .some((segment) => /^(?:%20)*\.{1,2}(?:%20)*(?:;|%(?:25)*3B|$)/i.test(segment))
 }
 
 function resourceOf(path: string): string {

@@ -67,7 +67,8 @@ export const routeSlice = Type.Object(
       {
         default: [],
         maxItems: 40,
-        description: 'Methods the route takes; none listed means any. HEAD is served where GET is.'
+        description:
+          'Methods the route takes; none listed means any. HEAD is served where GET is. A service whose routes list methods gets no X-HTTP-Method-Override.'
       }
     ),
     hosts: Type.Array(
