@@ -145,6 +145,14 @@ export class Call implements HandshakeSink {
     // A string goes into the same write as the head; latin1 keeps every byte.
     if (this.#held !== undefined) raw.end(this.#held.toString('latin1'), 'latin1')
     else raw.end()
+    // The service is done and its clock stopped; a client that does not fetch the rest has one as well.
+    if (raw.writableLength > 0 && this.#idle > 0) {
+      const timer = setTimeout(() => {
+        this.#request.exchange.reason = 'send_timeout'
+        raw.destroy()
+      }, this.#idle).unref()
+      raw.once('close', () => clearTimeout(timer))
+    }
   }
 
   /** What was held back, with what came after it. */
@@ -176,8 +184,10 @@ export class Call implements HandshakeSink {
     }
     exchange.verdict = problem.code
     exchange.reason = failure.reason
-    // A body that broke off must not look complete: the client's connection breaks as well.
-    raw.destroy()
+    // A body that broke off must not look complete: the client's connection breaks as well, and where nothing but its end
+    // ends a body it breaks audibly (RFC 9112 8).
+    if (this.#request.raw.httpVersion === '1.0') raw.socket?.resetAndDestroy()
+    else raw.destroy()
   }
 
   /** The service agreed to speak WebSocket: its words go to the client, and from here on the bytes are none of our business. */
@@ -193,11 +203,15 @@ export class Call implements HandshakeSink {
     raw.writeHead(101, reason, switchHeaders(headers, own))
     raw.flushHeaders()
     raw.detachSocket(client)
-    const { tunnels, pool, route } = this.#plan
-    const tunnel = tunnels.open(client, socket, route.idleTimeout ?? pool.timeouts.idle)
+    const { tunnels } = this.#plan
+    const tunnel = tunnels.open(client, socket, this.#idle)
     tunnel.feed({ fromClient: early, fromUpstream: rest })
     // The exchange is over for everybody who counts them; the tunnel may last for days.
     raw.emit('close')
+  }
+
+  get #idle(): number {
+    return this.#plan.route.idleTimeout ?? this.#plan.pool.timeouts.idle
   }
 
   readonly #onNode = (node: UpstreamNode): void => {

@@ -1,4 +1,4 @@
-import type { Connection, Job } from './connection.ts'
+import { type Connection, type Job, refusalReason } from './connection.ts'
 import type { NodeClient, Waiter } from './node-client.ts'
 import {
   type AnswerSink,
@@ -92,7 +92,10 @@ export class Attempt implements Job, Waiter, Sent {
 
   onHead(status: number, reason: string, headers: string[]): void {
     this.#hasHead = true
-    this.#arm(this.#outgoing.timeouts.idle, () => this.#giveUp('timeout', 'idle_timeout'))
+    this.#arm(this.#outgoing.timeouts.idle, () => {
+      if (this.#isPaused) this.#giveUp('slow-client', 'send_timeout')
+      else this.#giveUp('timeout', 'idle_timeout')
+    })
     this.#sink.onHead(status, reason, headers)
   }
 
@@ -194,11 +197,3 @@ export class Attempt implements Job, Waiter, Sent {
 /** The connection went away without a byte of an answer, as a node does with one it took for idle. */
 const isClose = (reason: string): boolean =>
   reason === 'closed' || reason === 'closed_before_answer' || reason === 'reset'
-
-function refusalReason(cause: unknown): string {
-  const code = (cause as { code?: unknown } | undefined)?.code
-  if (code === 'ECONNREFUSED') return 'connect_refused'
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'connect_name'
-  if (typeof code === 'string' && /CERT|TLS|SSL|SELF_SIGNED|ISSUER/.test(code)) return 'connect_tls'
-  return 'connect_failed'
-}

@@ -210,3 +210,12 @@ export function openSocket(
     opened
   )
 }
+
+/** Why no connection could be made, without the words of a library. */
+export function refusalReason(cause: unknown): string {
+  const code = (cause as { code?: unknown } | undefined)?.code
+  if (code === 'ECONNREFUSED') return 'connect_refused'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'connect_name'
+  if (typeof code === 'string' && /CERT|TLS|SSL|SELF_SIGNED|ISSUER|SIGNATURE/.test(code)) return 'connect_tls'
+  return 'connect_failed'
+}

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { AnswerParser, BrokenAnswer, parseHead } from './answer-parser.ts'
-import { type Endpoint, openSocket } from './connection.ts'
+import { type Endpoint, openSocket, refusalReason } from './connection.ts'
 import type { AnswerSink, Failure, Sent, Timeouts } from './transport.ts'
 
 /** What a node answered to an upgrade. Anything but `onSwitch` goes the way of ordinary answers. */
@@ -112,7 +112,7 @@ export class Handshake implements Sent {
 
   readonly #onError = (error: Error): void => {
     if (this.#isOpen) this.#fail('broken', 'reset', error)
-    else this.#fail('connect', 'connect_failed', error)
+    else this.#fail('connect', refusalReason(error), error)
   }
 
   #arm(milliseconds: number, reason: string): void {
