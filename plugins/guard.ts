@@ -65,13 +65,17 @@ function clientOf(forwarded: string | string[] | undefined, peer: string, trusts
   const hops = String(forwarded).split(',')
   let client = peer
   for (let index = hops.length - 1; index >= 0; index -= 1) {
-    const hop = plainAddress(hops[index]!.trim())
+    const hop = plainAddress(withoutPort(hops[index]!.trim()))
     if (isIP(hop) === 0) return client
     client = hop
     if (!trusts(hop)) return client
   }
   return client
 }
+
+/** Some proxies write the port of the connection behind the address. */
+const withoutPort = (hop: string): string =>
+  /^(?:([0-9.]+):[0-9]{1,5}|\[([^\]]+)\](?::[0-9]{1,5})?)$/.exec(hop)?.slice(1).join('') ?? hop
 
 /** An IPv4 address in IPv6 clothes (::ffff:127.0.0.1) is the IPv4 address. */
 function plainAddress(address: string): string {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { isIPv6 } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import type { Exchange } from '../../plugins/plugin.ts'
+import { parseAuthority } from '../table/host.ts'
 
 /** Writes who asked, for which host, by which scheme (X-Forwarded-*, X-Real-IP, RFC 7239). A trusted proxy's own words are kept and added to. */
 export function pushForwarded(
@@ -13,7 +14,7 @@ export function pushForwarded(
   const peer = plainAddress(raw.socket.remoteAddress ?? '')
   const said = exchange.trusted ? raw.headers : undefined
   const protocol = protocolOf(raw, exchange)
-  const host = first(said?.['x-forwarded-host']) ?? exchange.authority
+  const host = hostOf(raw, exchange)
   const hops = said?.['x-forwarded-for']
   headers.push('X-Forwarded-For', hops === undefined ? peer : `${String(hops)}, ${peer}`)
   if (host !== '') headers.push('X-Forwarded-Host', host)
@@ -27,13 +28,20 @@ export function pushForwarded(
 
 /** Scheme and authority by which the client came, for Location headers; '' when it named no host. */
 export function publicOrigin(raw: IncomingMessage, exchange: Exchange): string {
-  const host = (exchange.trusted ? first(raw.headers['x-forwarded-host']) : undefined) ?? exchange.authority
+  const host = hostOf(raw, exchange)
   return host === '' ? '' : `${protocolOf(raw, exchange)}://${host}`
 }
 
 function protocolOf(raw: IncomingMessage, { trusted }: Exchange): string {
   const said = trusted ? first(raw.headers['x-forwarded-proto']) : undefined
-  return said ?? ((raw.socket as TLSSocket).encrypted ? 'https' : 'http')
+  // A proxy passes on what its own client said, more often than not.
+  if (said !== undefined && /^(?:http|ws)s?$/i.test(said)) return said.toLowerCase()
+  return (raw.socket as TLSSocket).encrypted ? 'https' : 'http'
+}
+
+function hostOf(raw: IncomingMessage, { trusted, authority }: Exchange): string {
+  const said = trusted ? first(raw.headers['x-forwarded-host']) : undefined
+  return said !== undefined && parseAuthority(said) !== undefined ? said : authority
 }
 
 /** What the outermost proxy said, where each added its own. */
