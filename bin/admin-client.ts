@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { loadGatewayConfig } from '../app.ts'
+import { renderMistakes } from '../config/frame.ts'
 import { ConfigError } from '../config/mistake.ts'
 import { splitAddress } from '../config/process.ts'
 import { configPath } from './config-path.ts'
@@ -67,7 +68,7 @@ async function whereabouts(command: Command): Promise<Whereabouts> {
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     throw new Error(
-      `${error.message}\nMend the file, or set TOLL_ADMIN_URL and TOLL_ADMIN_TOKEN to do without it.`
+      `the config is refused.\n${renderMistakes(error)}\nMend the file, or set TOLL_ADMIN_URL and TOLL_ADMIN_TOKEN to do without it.`
     )
   }
 }

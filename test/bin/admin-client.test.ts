@@ -12,7 +12,10 @@ t.test('a command reaches the gateway by the environment alone, also while the f
 
   const refused = runToll(t, ['ps'], broken)
   t.equal(await refused.ended, 1)
-  t.match(refused.output.err, /^toll: .*gateway\.config\.json:1:13 .*\nMend the file, or set TOLL_ADMIN_URL/)
+  t.match(
+    refused.output.err,
+    /^toll: the config is refused\.\n.*gateway\.config\.json:1:13 .*\n(.*\n)*Mend the file, or set TOLL_ADMIN_URL/
+  )
 
   const reached = runToll(t, ['ps', '--json'], broken, { TOLL_ADMIN_URL: `${admin}/`, TOLL_ADMIN_TOKEN })
   t.equal(await reached.ended, 0, reached.output.err)
