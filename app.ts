@@ -18,7 +18,7 @@ import { registerRoutes } from './routes/admin/routes.ts'
 import { registerRuntime } from './routes/admin/runtime.ts'
 import { adminVerifier, registerSessions } from './routes/admin/sessions.ts'
 import { registerAuth } from './routes/auth/auth.ts'
-import { doorCollisions, doorsOf } from './routes/auth/doors.ts'
+import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
 import { registerProxy } from './routes/proxy.ts'
 import { routeTable } from './routes/table/check.ts'
@@ -139,7 +139,7 @@ async function buildApp(
     accessLog: { writer: process.lines, format: process.format },
     open: (raw) => openExchange(raw, table, isDoor),
     pathOf: ({ route, refusal, resource, query }) =>
-      route === undefined && refusal === undefined ? resource + query : proxyPath
+      route === undefined && refusal === undefined ? doorPath(resource) + query : proxyPath
   })
   opened.push(app)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))

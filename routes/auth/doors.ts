@@ -8,8 +8,12 @@ export function doorsOf(auth: AuthOptions | undefined): (resource: string) => bo
   if (auth === undefined) return () => false
   const paths = new Set([...Object.values(auth.paths), jwksPath])
   const below = `${auth.paths.sessions}/`
-  return (resource) => paths.has(resource) || resource.startsWith(below)
+  return (resource) => paths.has(doorPath(resource)) || resource.startsWith(below)
 }
+
+/** A door with a slash behind is the same door: what is posted there must not reach a service that takes everything. */
+export const doorPath = (resource: string): string =>
+  resource.length > 1 && resource.endsWith('/') ? resource.slice(0, -1) : resource
 
 /** A route that stands exactly where a door is would never be asked; two doors cannot stand in one place. */
 export function doorCollisions(

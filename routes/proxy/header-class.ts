@@ -19,6 +19,8 @@ const dropped = [
   'host',
   'http2-settings',
   'keep-alive',
+  // CGI makes HTTP_PROXY of it, and HTTP clients behind believe that (CVE-2016-5385).
+  'proxy',
   'proxy-authenticate',
   'proxy-authorization',
   'proxy-connection',
