@@ -220,18 +220,6 @@ t.test('a pooled connection that turns out to be closed costs an idempotent requ
   }
 })
 
-t.test('a 503 of the service is passed on, asked once', async (t) => {
-  const up = await httpUpstream(t, (_, response) =>
-    response.writeHead(503, { 'retry-after': '7' }).end('busy')
-  )
-  const { origin } = await startGateway(t, configFor([up.url, up.url.replace('127.0.0.1', 'localhost')]))
-  const response = await fetch(`${origin}/`)
-  t.equal(response.status, 503)
-  t.equal(response.headers.get('retry-after'), '7')
-  t.equal(await response.text(), 'busy')
-  t.equal(up.requests.length, 1)
-})
-
 t.test('a node that refuses connections is left out, and the others answer', async (t) => {
   const up = await httpUpstream(t, (_, response) => response.end('ok'))
   const { origin } = await startGateway(t, configFor([`http://127.0.0.1:${await closedPort()}`, up.url]))

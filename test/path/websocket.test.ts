@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { createServer } from 'node:http'
 import t, { type Test } from 'tap'
-import { WebSocket, WebSocketServer } from 'ws'
+import { WebSocket } from 'ws'
 import { startGateway } from '../support/gateway.ts'
-import { closedPort, configFor, listen, RawClient, rawUpstream } from '../support/upstream.ts'
+import { closedPort, configFor, RawClient, rawUpstream } from '../support/upstream.ts'
+import { closed, opened, wsUpstream } from '../support/websocket.ts'
 
 const handshake = (path = '/', extra = ''): string =>
   `GET ${path} HTTP/1.1\r\nHost: a.example\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n` +
@@ -25,24 +25,6 @@ const switching = (t: Test, onBytes: (bytes: Buffer, write: (bytes: Buffer | str
       socket.on('data', (bytes) => onBytes(bytes, (answer) => socket.write(answer)))
     }
   })
-
-const wsUpstream = async (t: Test, options: object = {}) => {
-  const server = createServer()
-  const sockets = new WebSocketServer({ server, ...options })
-  const url = `http://127.0.0.1:${await listen(t, server)}`
-  return { url, sockets }
-}
-
-const opened = (socket: WebSocket) =>
-  new Promise<void>((resolve, reject) => {
-    socket.once('open', resolve)
-    socket.once('error', reject)
-  })
-
-const closed = (socket: WebSocket) =>
-  new Promise<{ code: number; reason: string }>((resolve) =>
-    socket.once('close', (code, reason) => resolve({ code, reason: reason.toString() }))
-  )
 
 const nextMessage = (socket: WebSocket) =>
   new Promise<{ data: Buffer; isBinary: boolean }>((resolve) =>
