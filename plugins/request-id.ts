@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { definePlugin } from './plugin.ts'
 
@@ -34,6 +34,8 @@ export const makeRequestIds = (): ((request: IncomingMessage) => string) => {
 export function traceparentOf(request: IncomingMessage): string {
   const given = request.headers.traceparent
   if (typeof given === 'string' && traceparent.test(given)) return given
-  const hex = randomBytes(24).toString('hex')
-  return `00-${hex.slice(0, 32)}-${hex.slice(32)}-00`
+  // randomUUID draws from a pool that Node fills ahead; randomBytes asks the kernel each time.
+  const trace = randomUUID().replaceAll('-', '')
+  const span = randomUUID()
+  return `00-${trace}-${span.slice(0, 4)}${span.slice(24)}-00`
 }
