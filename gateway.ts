@@ -22,15 +22,21 @@ import type { Log, LogFormat } from './services/telemetry/log.ts'
 export interface GatewayOptions {
   /** Path of the config file. */
   readonly path: string
-  readonly log: Log
-  readonly lines: LineWriter
-  readonly format: LogFormat
+  /** Asked once, with the first config: how the process speaks is settled by what that says. */
+  readonly speak: (loaded: GatewayConfig) => Speech
   /** Where the output of local processes goes. */
   readonly output: Writable
   /** Starts the local processes of `services.X.run` (toll dev, toll demo). */
   readonly runtime?: boolean
   /** Follows the config file; off where a test reloads by hand. */
   readonly watch?: boolean
+}
+
+/** How the gateway tells what it does. */
+export interface Speech {
+  readonly log: Log
+  readonly lines: LineWriter
+  readonly format: LogFormat
 }
 
 type Values = GatewayConfig['value']
@@ -49,6 +55,7 @@ export class Gateway implements Control {
   readonly #runtime: Runtime
   /** Answers that are not out yet, whichever config they belong to. */
   readonly #underWay = new Set<ServerResponse>()
+  #speech: Speech | undefined
   #servers: { public: Server; admin: Server } | undefined
   #current: Generation | undefined
   #watcher: ConfigWatch | undefined
@@ -85,6 +92,7 @@ export class Gateway implements Control {
 
   async #open(): Promise<void> {
     const loaded = await loadGatewayConfig(this.#options.path)
+    this.#speech = this.#options.speak(loaded)
     this.#watcher?.follow(loaded.files)
     this.#current = await this.#build(loaded)
     this.#note({ outcome: 'applied', revision: loaded.revision, at: new Date().toISOString() })
@@ -103,6 +111,10 @@ export class Gateway implements Control {
     return { public: originOf(this.#servers!.public), admin: originOf(this.#servers!.admin) }
   }
 
+  get log(): Log {
+    return this.#speech!.log
+  }
+
   get config(): GatewayConfig {
     return this.#current!.loaded
   }
@@ -119,7 +131,8 @@ export class Gateway implements Control {
   }
 
   async #reload(reason: string): Promise<ReloadResult> {
-    const { log, path } = this.#options
+    const { path } = this.#options
+    const { log } = this.#speech!
     const at = new Date().toISOString()
     if (this.isDraining) return this.#lastReload!
     try {
@@ -155,7 +168,7 @@ export class Gateway implements Control {
   }
 
   #build(loaded: GatewayConfig): Promise<Generation> {
-    const { log, lines, format } = this.#options
+    const { log, lines, format } = this.#speech!
     return buildGeneration(loaded, {
       registry: this.#registry,
       log,
@@ -173,7 +186,7 @@ export class Gateway implements Control {
       .idle(retireTimeout)
       .then(() => generation.close())
       .catch((error: unknown) =>
-        this.#options.log.error({ cause: causeCode(error) }, 'an old config did not close')
+        this.#speech!.log.error({ cause: causeCode(error) }, 'an old config did not close')
       )
       .finally(() => this.#replaced.delete(generation))
   }
@@ -216,7 +229,7 @@ export class Gateway implements Control {
     requestId: string
   ): void {
     metricsOf(this.#lease).refusals.inc({ code, reason: reason ?? '-' })
-    this.#options.log.info(
+    this.#speech!.log.info(
       { requestId, listener, status, verdict: code, reason },
       'refused before it was a request'
     )

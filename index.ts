@@ -2,7 +2,7 @@
 export { ConfigError } from './config/mistake.ts'
 export { Duration, Size, toBytes, toMilliseconds } from './config/units.ts'
 export * as errors from './errors.ts'
-export { Gateway, type GatewayOptions } from './gateway.ts'
+export { Gateway, type GatewayOptions, type Speech } from './gateway.ts'
 export {
   definePlugin,
   type Exchange,

@@ -1,4 +1,3 @@
-import { loadGatewayConfig } from '../app.ts'
 import { renderMistakes } from '../config/frame.ts'
 import { ConfigError } from '../config/mistake.ts'
 import { Gateway } from '../gateway.ts'
@@ -26,21 +25,21 @@ export async function runGateway({ path, runtime, format, onServing }: RunOption
   let gateway: Gateway
   let log: Log
   try {
-    const { value, warnings } = await loadGatewayConfig(path)
-    const chosen = format ?? formatOf(value.log.format)
-    log = createLog(lines, chosen, value.log.level)
-    for (const warning of warnings) log.warn(warning.sentence)
-    if (runtime !== true && hasDemoUsers(value)) log.warn(demoUsersWarning)
     gateway = await Gateway.start({
       path,
-      log,
-      lines,
-      format: chosen,
       output: process.stdout,
-      runtime: runtime ?? false
+      runtime: runtime ?? false,
+      speak: ({ value, warnings }) => {
+        const chosen = format ?? formatOf(value.log.format)
+        const log = createLog(lines, chosen, value.log.level)
+        for (const warning of warnings) log.warn(warning.sentence)
+        if (runtime !== true && hasDemoUsers(value)) log.warn(demoUsersWarning)
+        return { log, lines, format: chosen }
+      }
     })
     const { public: open, admin } = gateway.addresses
     onServing?.(gateway)
+    log = gateway.log
     log.info({ public: open, admin, revision: gateway.config.revision, pid: process.pid }, 'serving')
     process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
     surviveFaults(log)

@@ -42,9 +42,7 @@ export async function startGateway(
   const lines = new LineWriter(out)
   const gateway = await Gateway.start({
     path,
-    log: createLog(lines, 'json', 'debug'),
-    lines,
-    format: 'json',
+    speak: () => ({ log: createLog(lines, 'json', 'debug'), lines, format: 'json' }),
     output: out,
     watch
   })
