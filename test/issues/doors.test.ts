@@ -9,7 +9,7 @@ const upstream = await httpUpstream(t, (_request, response) => response.end('hel
 const { origin } = await startGateway(
   t,
   {
-    auth: { access: '1s', users: { driver: 'file', path: 'users.json' } },
+    auth: { access: '2s', users: { driver: 'file', path: 'users.json' } },
     services: { app: { nodes: [upstream.url] } },
     routes: [{ id: 'app', path: '/app', service: 'app' }]
   },
@@ -60,7 +60,7 @@ t.test('signing out needs no body, also where the client names JSON', async (t) 
 t.test('an access token ends at its exp, and its refresh token beside it still signs out', async (t) => {
   const { access_token: token, refresh_token: refresh } = await login()
   t.match(await ask('GET', `${origin}/app`, { token }), { status: 200 })
-  await sleep(1100)
+  await sleep(2100)
   t.match(await ask('GET', `${origin}/app`, { token }), { status: 401 })
   t.match(await send('logout', 'application/json', '{}', token), { status: 401 })
   const json = JSON.stringify({ refresh_token: refresh })
