@@ -151,21 +151,21 @@ export const UpstreamConnect = kind(
   502,
   'upstream',
   true,
-  'Service "%s" could not be reached.'
+  'Service "%s" could not be reached; try again in a moment.'
 )
 export const UpstreamBroken = kind(
   'UPSTREAM_BROKEN',
   502,
   'upstream',
   true,
-  'Service "%s" gave a broken answer.'
+  'Service "%s" gave a broken answer; try again, or tell who runs it.'
 )
 export const UpstreamUnavailable = kind(
   'UPSTREAM_UNAVAILABLE',
   503,
   'upstream',
   true,
-  'Service "%s" has no node to take the request.'
+  'Service "%s" has no node to take the request; try again in a moment.'
 )
 export const StoreUnavailable = kind(
   'STORE_UNAVAILABLE',
@@ -194,5 +194,5 @@ export const UpstreamTimeout = kind(
   504,
   'upstream',
   true,
-  'Service "%s" did not answer in time.'
+  'Service "%s" did not answer in time; try again, or tell who runs it.'
 )

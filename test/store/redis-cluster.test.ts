@@ -38,7 +38,7 @@ t.test('a cluster that is away makes no call hang, and is used again when it is 
   server.pause()
   const before = performance.now()
   const stalled = await Promise.allSettled(Array.from({ length: 20 }, () => store.get('toll:a')))
-  t.ok(performance.now() - before < 5000, 'no call hung')
+  t.ok(performance.now() - before < 1000, 'no call hung')
   for (const result of stalled) t.match(result, { status: 'rejected', reason: { code: 'STORE_UNAVAILABLE' } })
   server.resume()
   await recovers()
