@@ -7,7 +7,7 @@ import { StoreOpenError } from './store.ts'
 export type { RedisClient } from './redis/client.ts'
 export { RedisStore } from './redis/store.ts'
 
-const openWithinMs = 600
+const openWithinMs = 1000
 /** Nobody listens: a Redis that starts at the same time gets this long, but an operator who forgot it waits no longer. */
 const refusedWithinMs = 300
 const tryAgainMs = 50
