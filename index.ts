@@ -15,5 +15,5 @@ export {
   type VerifyCompactOptions,
   type VerifyCompactResult,
   verifyCompact
-} from './services/identity/verify-compact.ts'
+} from './services/identity/tokens/verify-compact.ts'
 export type { Services } from './services/services.ts'

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
 import { Forbidden, type Problem, Unauthenticated } from '../errors.ts'
+import { accessOf, type RouteAuth } from '../services/identity/access.ts'
 import { challenge } from '../services/identity/challenge.ts'
 import { type Account, accessRules, type Decide, type Rule, rulesSlice } from '../services/identity/rules.ts'
-import { accessOf, type RouteAuth } from '../services/identity/slice.ts'
 import { definePlugin, type Principal, type RouteInfo } from './plugin.ts'
 
 /** Refuses whom the route's scopes or the access rules do not let pass; who is asking is known by now. */
@@ -39,7 +39,7 @@ function requireScopes(principal: Principal | undefined, scopes: readonly string
 
 function requireRule({ exchange }: FastifyRequest, decide: Decide): void {
   const { principal } = exchange
-  const account: Account | undefined = principal && { scopes: principal.scopes, isOwn: true }
+  const account: Account | undefined = principal && { scopes: principal.scopes, isOwn: principal.isOwn }
   const { allowed, rule } = decide(account, exchange.resource)
   if (allowed) return
   if (principal === undefined) throw unauthenticated()

@@ -48,6 +48,8 @@ export interface Principal {
   readonly session: string | undefined
   readonly scopes: readonly string[]
   readonly claims: Readonly<Record<string, unknown>>
+  /** Whether this gateway's own issuer vouches for it; rules for "*" and for scopes are about such subjects only. */
+  readonly isOwn: boolean
 }
 
 /** What the gateway learns about one request on its way through the corridor. */

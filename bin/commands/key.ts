@@ -13,7 +13,7 @@ export function keyCommand(program: Command): void {
     .option('--json', 'print the list as JSON')
     .action(async ({ json }: { json?: boolean }, command: Command) => {
       const { path } = await keySettings(command)
-      const { readKeyFile, stateOf } = await import('../../services/identity/key-file.ts')
+      const { readKeyFile, stateOf } = await import('../../services/identity/keys/key-file.ts')
       const keys = await readKeyFile(path)
       const now = Date.now()
       const rows = keys.map((record) => ({
@@ -43,12 +43,12 @@ export function keyCommand(program: Command): void {
     .action(async ({ now: atOnce, json }: { now?: boolean; json?: boolean }, command: Command) => {
       const { path, accessLife, refreshLife } = await keySettings(command)
       const { readAhead, publishAhead, newKeys, rotateKeys, writeKeys } = await import(
-        '../../services/identity/key-file.ts'
+        '../../services/identity/keys/key-file.ts'
       )
       const now = Date.now()
       if (!existsSync(path)) {
         // Keys to be handed out to several gateways, before any of them runs.
-        const { createFile } = await import('../../services/identity/private-file.ts')
+        const { createFile } = await import('../../services/identity/files/private-file.ts')
         const first = newKeys(now)
         await createFile(path, writeKeys(first))
         const kids = first.map(({ kid }) => kid)

@@ -26,7 +26,7 @@ export function userCommand(program: Command): void {
     .option('--role <role>', 'a role of the user; may be repeated', collect)
     .option('--json', 'print the answer as JSON')
     .action(async (name: string, { password, scope = [], role = [], json }: Options, command: Command) => {
-      const { addUser } = await import('../../services/identity/user-editing.ts')
+      const { addUser } = await import('../../services/identity/users/user-editing.ts')
       const { readPassword } = await import('../read-password.ts')
       const path = await usersPath(command)
       await addUser(path, name, {
@@ -46,7 +46,7 @@ export function userCommand(program: Command): void {
     )
     .option('--json', 'print the answer as JSON')
     .action(async (name: string, { password, json }: Options, command: Command) => {
-      const { changePassword } = await import('../../services/identity/user-editing.ts')
+      const { changePassword } = await import('../../services/identity/users/user-editing.ts')
       const { readPassword } = await import('../read-password.ts')
       const path = await usersPath(command)
       await changePassword(path, name, await readPassword(password, `New password for ${name}: `))
@@ -58,7 +58,7 @@ export function userCommand(program: Command): void {
     .description('remove a user; a running gateway ends their sessions')
     .option('--json', 'print the answer as JSON')
     .action(async (name: string, { json }: Options, command: Command) => {
-      const { removeUser } = await import('../../services/identity/user-editing.ts')
+      const { removeUser } = await import('../../services/identity/users/user-editing.ts')
       const path = await usersPath(command)
       await removeUser(path, name)
       say(json, { user: name, path }, `Removed "${name}" from ${path}.`)
@@ -69,7 +69,7 @@ export function userCommand(program: Command): void {
     .description('list the users')
     .option('--json', 'print the list as JSON')
     .action(async ({ json }: Options, command: Command) => {
-      const { readUsers } = await import('../../services/identity/user-editing.ts')
+      const { readUsers } = await import('../../services/identity/users/user-editing.ts')
       const { users } = await readUsers(await usersPath(command))
       const rows = Object.entries(users).map(([name, { scopes = [], roles = [], disabled = false }]) => ({
         user: name,

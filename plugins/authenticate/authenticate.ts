@@ -1,9 +1,11 @@
 import { Type } from '@sinclair/typebox'
+import { accessOf, routeAuth } from '../../services/identity/access.ts'
 import { openIdentity } from '../../services/identity/open.ts'
-import { type AuthOptions, accessOf, authSlice, routeAuth } from '../../services/identity/slice.ts'
+import { type AuthOptions, authSlice } from '../../services/identity/slice.ts'
 import { definePlugin } from '../plugin.ts'
 import { registerJwt } from './jwt.ts'
-import { authenticateStep, missing } from './step.ts'
+import { missing } from './refusals.ts'
+import { authenticateStep } from './step.ts'
 
 /**
  * Finds out who is asking, and refuses who may not. A route that does not say `"auth": "none"` needs a valid token, also where the

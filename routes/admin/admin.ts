@@ -96,7 +96,8 @@ const operator: Principal = Object.freeze({
   subject: 'admin-token',
   session: undefined,
   scopes: ['admin'],
-  claims: {}
+  claims: {},
+  isOwn: true
 })
 
 function bearer(request: FastifyRequest): string {

@@ -1,7 +1,7 @@
 import type { Grant } from '../../services/identity/identity.ts'
 import type { SessionRecord } from '../../services/identity/sessions/records.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
-import type { Verified } from '../../services/identity/verifier.ts'
+import type { Verified } from '../../services/identity/tokens/verifier.ts'
 
 export type Answer = Readonly<Record<string, unknown>>
 

@@ -2,12 +2,14 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { InvalidGrant, isProblem } from '../../errors.ts'
 import { bearerOf } from '../../plugins/authenticate/bearer.ts'
 import { signAccess } from '../../plugins/authenticate/jwt.ts'
-import { authenticateStep, missing } from '../../plugins/authenticate/step.ts'
+import { missing } from '../../plugins/authenticate/refusals.ts'
+import { authenticateStep } from '../../plugins/authenticate/step.ts'
 import { guardedAs } from '../../plugins/door-limit.ts'
+import { accessOf } from '../../services/identity/access.ts'
 import type { Caller, Grant, Identity } from '../../services/identity/identity.ts'
 import { openIdentity } from '../../services/identity/open.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
-import type { Verified } from '../../services/identity/verifier.ts'
+import type { Verified } from '../../services/identity/tokens/verifier.ts'
 import type { Services } from '../../services/services.ts'
 import { meAnswer, sessionAnswer, spell, tokenAnswer } from './answers.ts'
 import { refreshTokenField, takeBodies, textField } from './body.ts'
@@ -141,7 +143,7 @@ const isKnown = (ifNoneMatch: string | undefined, etag: string): boolean =>
 
 /** The hook of doors for signed-in users only. */
 function signedIn(identity: Identity, { audience }: AuthOptions) {
-  const step = authenticateStep(identity, { mode: 'required', session: 'revocable', audience })
+  const step = authenticateStep(identity, accessOf('required', audience))
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => step(request, reply)
 }
 

@@ -1,7 +1,7 @@
 import formbody from '@fastify/formbody'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { BadRequest } from '../../errors.ts'
-import { readObject } from '../../services/identity/strict-json.ts'
+import { readObject } from '../../services/identity/tokens/strict-json.ts'
 
 const maxTokenLength = 512
 const maxDepth = 8

@@ -3,12 +3,13 @@ import { toMilliseconds } from '../../config/units.ts'
 import type { Services } from '../services.ts'
 import type { Store } from '../store/store.ts'
 import { Identity } from './identity.ts'
-import { KeyRing } from './key-ring.ts'
-import { Revocations } from './revocations.ts'
+import { KeyRing } from './keys/key-ring.ts'
+import { Revocations } from './revocations/revocations.ts'
+import { Activity } from './sessions/activity.ts'
 import { Sessions } from './sessions/sessions.ts'
 import type { AuthOptions } from './slice.ts'
-import { FileUsers } from './users.ts'
-import { Verifier } from './verifier.ts'
+import { Verifier } from './tokens/verifier.ts'
+import { FileUsers } from './users/users.ts'
 
 /** Seconds the clocks of two gateways may differ. */
 const skew = 5
@@ -68,7 +69,9 @@ export async function createIdentity(
     const { issuer, audience } = auth
     const verifier = new Verifier(keys, { issuer, skew, maxLifetime: Math.ceil(access / 1000) }, now)
     const times = { access, idle, now }
-    return new Identity({ issuer, audience, ...times, keys, users, verifier, sessions, revocations, warn })
+    const activity = new Activity(sessions, idle, now)
+    const stores = { sessions, activity, revocations }
+    return new Identity({ issuer, audience, ...times, keys, users, verifier, ...stores, warn })
   } catch (error) {
     // Nobody will close what was opened for an identity that never was.
     users?.close()

@@ -3,8 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { importJWK, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
-import { newKeys, parseKeyFile, rotateKeys, stateOf, writeKeys } from '../../services/identity/key-file.ts'
-import { KeyRing } from '../../services/identity/key-ring.ts'
+import {
+  newKeys,
+  parseKeyFile,
+  rotateKeys,
+  stateOf,
+  writeKeys
+} from '../../services/identity/keys/key-file.ts'
+import { KeyRing } from '../../services/identity/keys/key-ring.ts'
 import { ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { usersFile } from '../support/users.ts'

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { userHashOf } from '../../services/identity/refresh-token.ts'
+import { userHashOf } from '../../services/identity/sessions/refresh-token.ts'
 import { type SessionPolicy, Sessions } from '../../services/identity/sessions/sessions.ts'
 import { openStores } from '../support/stores.ts'
 

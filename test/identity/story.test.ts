@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { changePassword, removeUser } from '../../services/identity/user-editing.ts'
+import { changePassword, removeUser } from '../../services/identity/users/user-editing.ts'
 import { type Answer, ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { storeConfigs } from '../support/stores.ts'

@@ -1,7 +1,7 @@
 import { createHmac, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import t from 'tap'
-import { importJwk } from '../../services/identity/jwk.ts'
-import { Verifier } from '../../services/identity/verifier.ts'
+import { importJwk } from '../../services/identity/tokens/jwk.ts'
+import { Verifier } from '../../services/identity/tokens/verifier.ts'
 
 const now = 1_800_000_000
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })

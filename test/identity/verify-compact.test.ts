@@ -7,7 +7,7 @@ import {
 } from 'node:crypto'
 import { CompactSign } from 'jose'
 import t from 'tap'
-import { verifyCompact } from '../../services/identity/verify-compact.ts'
+import { verifyCompact } from '../../services/identity/tokens/verify-compact.ts'
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const ec = (namedCurve: string) => generateKeyPairSync('ec', { namedCurve })

@@ -1,4 +1,4 @@
-import { hashPassword } from '../../services/identity/passwords.ts'
+import { hashPassword } from '../../services/identity/users/passwords.ts'
 
 /** The text of a users file; passwords as given, hashed. */
 export async function usersFile(

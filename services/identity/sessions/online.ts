@@ -1,6 +1,6 @@
 import type { Operation } from '../../store/store.ts'
-import { userHashLength, userHashOf } from '../refresh-token.ts'
 import { clockLua, onlineSessionsKey } from './records.ts'
+import { userHashLength, userHashOf } from './refresh-token.ts'
 
 export interface Online {
   readonly sessions: number

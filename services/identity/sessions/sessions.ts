@@ -1,5 +1,4 @@
 import type { Store } from '../../store/store.ts'
-import { newSessionId, userHashOf } from '../refresh-token.ts'
 import { type Created, create } from './create.ts'
 import { type Ended, type EndedAll, endOutdated, endSession, endUser, raiseEpoch } from './end.ts'
 import { listUser, readSession } from './list.ts'
@@ -13,6 +12,7 @@ import {
   sessionKey,
   sessionPrefix
 } from './records.ts'
+import { newSessionId, userHashOf } from './refresh-token.ts'
 import { type Rotated, rotate } from './rotate.ts'
 import { exists, touch } from './touch.ts'
 

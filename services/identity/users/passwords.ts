@@ -1,5 +1,5 @@
 import { hash as argon2Hash, verify as argon2Verify, type Options } from '@node-rs/argon2'
-import { Overloaded } from '../../errors.ts'
+import { Overloaded } from '../../../errors.ts'
 
 /** argon2id at the cost OWASP names: 19 MiB, two passes, about 10 ms. */
 const cost: Options = { algorithm: 2, memoryCost: 19_456, timeCost: 2, parallelism: 1 }

@@ -10,6 +10,10 @@ export interface Verified {
   readonly session: string | undefined
   readonly scopes: readonly string[]
   readonly claims: AccessClaims
+  /** The key that signed it. */
+  readonly kid: string
+  /** Whether this gateway's own issuer vouches for it. */
+  readonly isOwn: boolean
 }
 
 export interface VerifierKeys {
@@ -77,7 +81,7 @@ export class Verifier {
     if (typeof payload === 'string') return payload
     const claims = checkClaims(payload, this.#rules, now)
     if (typeof claims === 'string') return claims
-    const verified = freeze(claims)
+    const verified = freeze(claims, header.kid)
     this.#remember(token, { verified, generation: this.#keys.generation })
     return verified
   }
@@ -102,12 +106,14 @@ function remember<Value>(map: Map<string, Value>, key: string, value: Value, max
   map.set(key, value)
 }
 
-function freeze(claims: AccessClaims): Verified {
+function freeze(claims: AccessClaims, kid: string): Verified {
   return Object.freeze({
     subject: claims.sub,
     session: claims.sid,
     scopes: Object.freeze(claims.scope === undefined || claims.scope === '' ? [] : claims.scope.split(' ')),
-    claims: deepFreeze(claims)
+    claims: deepFreeze(claims),
+    kid,
+    isOwn: true
   })
 }
 

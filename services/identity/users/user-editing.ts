@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
+import { replaceFile, withLock } from '../files/private-file.ts'
+import { isMissing } from '../files/watched-file.ts'
 import { hashPassword } from './passwords.ts'
-import { replaceFile, withLock } from './private-file.ts'
 import { isUserName, parseUserFile, type UserFile, type UserRecord, writeUserFile } from './user-file.ts'
-import { isMissing } from './watched-file.ts'
 
 export interface NewUser {
   readonly password: string

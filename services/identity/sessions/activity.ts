@@ -1,4 +1,4 @@
-import type { Sessions } from './sessions/sessions.ts'
+import type { Sessions } from './sessions.ts'
 
 const longestPause = 15_000
 

@@ -6,10 +6,10 @@ import {
   createSecretKey,
   type KeyObject
 } from 'node:crypto'
-import { importJwk, type VerifyKey } from './jwk.ts'
+import { createFile } from '../files/private-file.ts'
+import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
+import { importJwk, type VerifyKey } from '../tokens/jwk.ts'
 import { type KeyRecord, newKeys, parseKeyFile, type SigningRecord, writeKeys } from './key-file.ts'
-import { createFile } from './private-file.ts'
-import { isMissing, readable, WatchedFile } from './watched-file.ts'
 
 export interface SigningKey extends VerifyKey {
   readonly kid: string

@@ -1,5 +1,5 @@
-import { appendLua, type Operation } from '../store/store.ts'
-import { clockLua, revocationSet } from './sessions/records.ts'
+import { appendLua, type Operation } from '../../store/store.ts'
+import { clockLua, revocationSet } from '../sessions/records.ts'
 
 /** Appends revocations and keeps them for those who start later. KEYS log, set. ARGV keep in milliseconds, then events. */
 export const publish: Operation<void> = {

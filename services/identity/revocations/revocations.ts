@@ -1,16 +1,19 @@
-import type { LogFollower, Store } from '../store/store.ts'
-import { userHashOf } from './refresh-token.ts'
+import type { LogFollower, Store } from '../../store/store.ts'
+import { revocationLog, revocationSet } from '../sessions/records.ts'
+import { userHashOf } from '../sessions/refresh-token.ts'
+import type { Verified } from '../tokens/verifier.ts'
+import { fromEvent, type Revocation, toEvent } from './revocation.ts'
 import { publish, type StandingRevocation, standing } from './revocation-log.ts'
-import { revocationLog, revocationSet } from './sessions/records.ts'
-import type { Verified } from './verifier.ts'
 
-export type RevocationReason = 'revoked.sid' | 'revoked.epoch' | 'revoked.jti'
+export type RevocationReason =
+  | 'revoked.sid'
+  | 'revoked.epoch'
+  | 'revoked.jti'
+  | 'revoked.client'
+  | 'revoked.kid'
 
-/** What is void before its time: one session, all a user has had so far, or one token. */
-export type Revocation =
-  | { readonly kind: 'session'; readonly sid: string }
-  | { readonly kind: 'user'; readonly userHash: string; readonly epoch: number }
-  | { readonly kind: 'token'; readonly jti: string }
+/** May not throw. */
+export type RevocationListener = (revocation: Revocation) => void
 
 export interface RevocationOptions {
   /** Milliseconds until no token that is valid now can be valid any more. */
@@ -35,6 +38,9 @@ export class Revocations {
   readonly #sessions = new Map<string, number>()
   readonly #users = new Map<string, { readonly epoch: number; readonly until: number }>()
   readonly #tokens = new Map<string, number>()
+  readonly #clients = new Map<string, number>()
+  readonly #keys = new Map<string, number>()
+  readonly #listeners = new Set<RevocationListener>()
   readonly #outbox = new Set<string>()
   readonly #timers: NodeJS.Timeout[] = []
   #follower: LogFollower | undefined
@@ -65,18 +71,32 @@ export class Revocations {
   }
 
   /** Why a token is void, if it is. */
-  find({ session, claims }: Verified): RevocationReason | undefined {
+  find({ session, claims, kid }: Verified): RevocationReason | undefined {
     if (session !== undefined) {
       if (this.#sessions.has(session)) return 'revoked.sid'
       const user = this.#users.size > 0 ? this.#users.get(userHashOf(session)) : undefined
       if (user !== undefined && (claims.ep ?? 0) < user.epoch) return 'revoked.epoch'
     }
-    return this.#tokens.size > 0 && this.#tokens.has(claims.jti) ? 'revoked.jti' : undefined
+    if (this.#tokens.size > 0 && this.#tokens.has(claims.jti)) return 'revoked.jti'
+    if (this.#clients.size > 0 && claims.client_id !== undefined && this.#clients.has(claims.client_id)) {
+      return 'revoked.client'
+    }
+    return this.#keys.size > 0 && this.#keys.has(kid) ? 'revoked.kid' : undefined
   }
 
   /** The least epoch a user's tokens must have, as far as this gateway knows. */
   leastEpoch(userHash: string): number {
     return this.#users.get(userHash)?.epoch ?? 0
+  }
+
+  isKeyRevoked(kid: string): boolean {
+    return this.#keys.has(kid)
+  }
+
+  /** Calls back for every revocation that is news here, whoever made it; the returned function ends that. */
+  onRevoked(listener: RevocationListener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   isSessionRevoked(sid: string): boolean {
@@ -165,40 +185,52 @@ export class Revocations {
     return [
       ...[...this.#sessions.keys()].map((sid) => toEvent({ kind: 'session', sid })),
       ...[...this.#users].map(([userHash, { epoch }]) => toEvent({ kind: 'user', userHash, epoch })),
-      ...[...this.#tokens.keys()].map((jti) => toEvent({ kind: 'token', jti }))
+      ...[...this.#tokens.keys()].map((jti) => toEvent({ kind: 'token', jti })),
+      ...[...this.#clients.keys()].map((client) => toEvent({ kind: 'client', client })),
+      ...[...this.#keys.keys()].map((kid) => toEvent({ kind: 'key', kid }))
     ]
   }
 
   #apply(event: string, left: number): void {
-    const [kind, value, epoch] = event.split(' ')
+    const revocation = fromEvent(event)
+    if (revocation === undefined) return
     const until = this.#options.now() + left
-    if (value === undefined) return
-    if (kind === 's') this.#sessions.set(value, Math.max(until, this.#sessions.get(value) ?? 0))
-    else if (kind === 'j') this.#tokens.set(value, Math.max(until, this.#tokens.get(value) ?? 0))
-    else if (kind === 'u' && Number.isSafeInteger(Number(epoch))) {
-      const before = this.#users.get(value)
-      if (before === undefined || before.epoch <= Number(epoch)) {
-        this.#users.set(value, { epoch: Number(epoch), until: Math.max(until, before?.until ?? 0) })
-      }
+    if (this.#note(revocation, until)) for (const listener of this.#listeners) listener(revocation)
+  }
+
+  /** True when it was not known. */
+  #note(revocation: Revocation, until: number): boolean {
+    if (revocation.kind === 'user') {
+      const { userHash, epoch } = revocation
+      const before = this.#users.get(userHash)
+      if (before !== undefined && before.epoch > epoch) return false
+      this.#users.set(userHash, { epoch, until: Math.max(until, before?.until ?? 0) })
+      return before === undefined || before.epoch < epoch
+    }
+    const [map, value] = this.#placeOf(revocation)
+    const before = map.get(value)
+    map.set(value, Math.max(until, before ?? 0))
+    return before === undefined
+  }
+
+  #placeOf(revocation: Exclude<Revocation, { kind: 'user' }>): [Map<string, number>, string] {
+    switch (revocation.kind) {
+      case 'session':
+        return [this.#sessions, revocation.sid]
+      case 'token':
+        return [this.#tokens, revocation.jti]
+      case 'client':
+        return [this.#clients, revocation.client]
+      case 'key':
+        return [this.#keys, revocation.kid]
     }
   }
 
   #prune(): void {
     const now = this.#options.now()
-    for (const map of [this.#sessions, this.#tokens]) {
+    for (const map of [this.#sessions, this.#tokens, this.#clients, this.#keys]) {
       for (const [value, until] of map) if (until <= now) map.delete(value)
     }
     for (const [userHash, { until }] of this.#users) if (until <= now) this.#users.delete(userHash)
-  }
-}
-
-function toEvent(revocation: Revocation): string {
-  switch (revocation.kind) {
-    case 'session':
-      return `s ${revocation.sid}`
-    case 'user':
-      return `u ${revocation.userHash} ${revocation.epoch}`
-    case 'token':
-      return `j ${revocation.jti}`
   }
 }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { UsersUnavailable } from '../../errors.ts'
+import { UsersUnavailable } from '../../../errors.ts'
+import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
 import { Passwords } from './passwords.ts'
 import { parseUserFile, type UserRecord } from './user-file.ts'
-import { isMissing, readable, WatchedFile } from './watched-file.ts'
 
 /** What a user may do, as of now. */
 export interface User {

@@ -1,5 +1,5 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { isCanonical } from './base64url.ts'
+import { isCanonical } from '../tokens/base64url.ts'
 
 /** What a refresh token says once its MAC is right. */
 export interface RefreshToken {

@@ -18,6 +18,7 @@ export interface AccessClaims extends JSONObject {
   readonly iat: number
   readonly nbf?: number
   readonly jti: string
+  readonly client_id?: string
   readonly sid?: string
   readonly ep?: number
   readonly scope?: string
@@ -26,7 +27,7 @@ export interface AccessClaims extends JSONObject {
 
 /** Checks what does not depend on the route, at the time `now` in seconds; the audience is checked for each route. */
 export function checkClaims(claims: JSONObject, rules: ClaimRules, now: number): AccessClaims | Reason {
-  const { iss, sub, aud, exp, iat, nbf, jti, sid, ep, scope, roles } = claims
+  const { iss, sub, aud, exp, iat, nbf, jti, client_id: client, sid, ep, scope, roles } = claims
   if (!isTime(exp)) return 'claims.exp'
   if (!isTime(iat)) return 'claims.iat'
   if (nbf !== undefined && !isTime(nbf)) return 'claims.nbf'
@@ -39,6 +40,7 @@ export function checkClaims(claims: JSONObject, rules: ClaimRules, now: number):
   if (!isName(aud) && !(Array.isArray(aud) && aud.length > 0 && aud.every(isName))) return 'claims.aud'
   const isSound =
     isName(jti) &&
+    (client === undefined || isName(client)) &&
     (sid === undefined || isName(sid)) &&
     (ep === undefined || isTime(ep)) &&
     (scope === undefined || typeof scope === 'string') &&

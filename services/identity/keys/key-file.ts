@@ -2,7 +2,7 @@ import { generateKeyPairSync, type JsonWebKey, randomBytes } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { replaceFile, withLock } from './private-file.ts'
+import { replaceFile, withLock } from '../files/private-file.ts'
 
 const time = (description: string) =>
   Type.Integer({ description, minimum: 0, maximum: Number.MAX_SAFE_INTEGER })

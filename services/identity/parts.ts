@@ -1,0 +1,50 @@
+import type { KeyRing } from './keys/key-ring.ts'
+import type { RevocationReason, Revocations } from './revocations/revocations.ts'
+import type { Activity } from './sessions/activity.ts'
+import type { Sessions } from './sessions/sessions.ts'
+import type { Reason } from './tokens/compact.ts'
+import type { Verifier } from './tokens/verifier.ts'
+import type { UserSource } from './users/users.ts'
+
+/** Why a credential does not let a request pass. `stale` and `store`: nobody can tell at the moment. */
+export type Refusal =
+  | Reason
+  | RevocationReason
+  | 'claims.sid'
+  | 'revoked.gone'
+  | 'credentials.several'
+  | 'stale'
+  | 'store'
+
+/** The kinds of credential a route may take. */
+export type CredentialKind = 'bearer'
+
+/** What a request shows to say who it comes from. */
+export interface Credential {
+  readonly kind: CredentialKind
+  readonly value: string
+}
+
+/** Who asks for a session: goes into its record, so that users recognise their own. */
+export interface Caller {
+  readonly address: string
+  readonly agent: string
+}
+
+/** What the identity service is made of; opened and closed together. */
+export interface IdentityParts {
+  readonly issuer: string
+  readonly audience: string
+  /** Milliseconds. */
+  readonly access: number
+  /** Milliseconds. */
+  readonly idle: number
+  readonly keys: KeyRing
+  readonly users: UserSource | undefined
+  readonly verifier: Verifier
+  readonly sessions: Sessions
+  readonly activity: Activity
+  readonly revocations: Revocations
+  readonly now: () => number
+  readonly warn: (sentence: string) => void
+}

@@ -1,0 +1,122 @@
+import { randomBytes } from 'node:crypto'
+import { InvalidCredentials, InvalidGrant, SessionLimit, UsersUnavailable } from '../../errors.ts'
+import { challenge } from './challenge.ts'
+import type { Endings } from './endings.ts'
+import type { Caller, IdentityParts } from './parts.ts'
+import { readRefreshToken, writeRefreshToken } from './sessions/refresh-token.ts'
+import type { Rotated } from './sessions/rotate.ts'
+import type { AccessClaims } from './tokens/claims.ts'
+import type { User } from './users/users.ts'
+
+/** What a sign-in or a refresh gives; the access token is these claims, signed by whoever answers the client. */
+export interface Grant {
+  readonly claims: AccessClaims
+  readonly refreshToken: string
+  readonly session: string
+  /** Seconds the access token is valid. */
+  readonly expiresIn: number
+}
+
+/** Gives out tokens: for a password, and for a refresh token. */
+export class SignIn {
+  readonly #parts: IdentityParts
+  readonly #endings: Endings
+
+  constructor(parts: IdentityParts, endings: Endings) {
+    this.#parts = parts
+    this.#endings = endings
+  }
+
+  /** Signs a user in. The session is always a new one. */
+  async login(name: string, password: string, caller: Caller): Promise<Grant> {
+    const { users, sessions, keys, revocations } = this.#parts
+    const user = await users?.verifyCredentials(name, password)
+    if (user === undefined) throw InvalidCredentials([], { reason: 'credentials', headers: challenge() })
+    const userHash = keys.hashUser(user.uid)
+    const created = await sessions.create({
+      uid: user.uid,
+      userHash,
+      stamp: user.stamp,
+      leastEpoch: revocations.leastEpoch(userHash),
+      ...caller
+    })
+    if (created.outcome === 'CAP') throw SessionLimit([], { reason: 'session_cap' })
+    const { sid, epoch, now, expiresAt, evicted } = created
+    await revocations.add(evicted.map((old) => ({ kind: 'session', sid: old })))
+    await this.#tellOnline(sid, evicted)
+    return this.#grant(user, { sid, epoch, now, expiresAt, signedInAt: now, generation: 0 })
+  }
+
+  /** Exchanges a refresh token. Shown twice by one who lost the answer it gives the same successor; later it ends the session. */
+  async refresh(token: string): Promise<Grant> {
+    const { sessions, users, keys, revocations, activity, warn } = this.#parts
+    const presented = readRefreshToken(token, keys)
+    if (presented === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
+    const { session: sid, generation } = presented
+    const rotated = await sessions.rotate(sid, generation)
+    if (!isAlive(rotated)) {
+      const { outcome } = rotated
+      if (outcome !== 'GONE') await this.#endings.void(sid, rotated.remaining)
+      if (outcome === 'REUSE') warn(`A refresh token was used twice; session ${sid} was ended.`)
+      throw InvalidGrant([], { reason: `refresh.${outcome.toLowerCase()}` })
+    }
+    if (rotated.outcome === 'FASTFORWARD') warn(`The store lost a refresh of session ${sid}; it goes on.`)
+    if (revocations.isSessionRevoked(sid)) {
+      // Ended here while the store was away, or before it lost its memory: that stands.
+      await this.#endings.end(sid)
+      throw InvalidGrant([], { reason: 'refresh.revoked' })
+    }
+    const user = await users?.find(rotated.uid)
+    if (users === undefined) throw UsersUnavailable([], { reason: 'no_users' })
+    if (user === undefined || user.stamp !== rotated.stamp) {
+      await this.#endings.end(sid)
+      throw InvalidGrant([], { reason: user === undefined ? 'refresh.user' : 'refresh.password' })
+    }
+    activity.note(sid)
+    return this.#grant(user, { sid, ...rotated, signedInAt: rotated.createdAt })
+  }
+
+  /** The count of who is online may be late, a sign-in may not fail for it. */
+  async #tellOnline(sid: string, evicted: readonly string[]): Promise<void> {
+    const { sessions } = this.#parts
+    const marks = [
+      sessions.markOnline([[sid, 0]]),
+      sessions.markOffline(evicted.map((old) => [old, 1] as const))
+    ]
+    await Promise.allSettled(marks)
+  }
+
+  #grant(user: User, session: GrantedSession): Grant {
+    const { issuer, audience, access, keys, now } = this.#parts
+    const iat = Math.floor(now() / 1000)
+    const left = Math.max(1, Math.floor(Math.min(access, session.expiresAt - session.now) / 1000))
+    const claims: AccessClaims = {
+      iss: issuer,
+      sub: user.uid,
+      aud: audience,
+      iat,
+      exp: iat + left,
+      jti: randomBytes(16).toString('base64url'),
+      sid: session.sid,
+      ep: session.epoch,
+      scope: user.scopes.join(' '),
+      auth_time: Math.floor(session.signedInAt / 1000),
+      ...(user.roles.length > 0 && { roles: user.roles })
+    }
+    const refreshToken = writeRefreshToken({ session: session.sid, generation: session.generation }, keys)
+    return { claims, refreshToken, session: session.sid, expiresIn: left }
+  }
+}
+
+interface GrantedSession {
+  readonly sid: string
+  readonly epoch: number
+  readonly generation: number
+  /** Milliseconds by the store's clock, like the two below. */
+  readonly now: number
+  readonly expiresAt: number
+  readonly signedInAt: number
+}
+
+const isAlive = ({ outcome }: Rotated): boolean =>
+  outcome === 'ROTATED' || outcome === 'REPLAY' || outcome === 'FASTFORWARD'
