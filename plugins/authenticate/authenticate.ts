@@ -30,7 +30,7 @@ export const authenticate = definePlugin({
     await registerJwt(app, identity, options)
     return ({ auth }) => {
       const access = accessOf(auth, options.audience)
-      return access.mode === 'none' ? undefined : authenticateStep(identity, access)
+      return access.mode === 'none' ? undefined : authenticateStep(identity, access, options)
     }
   }
 })

@@ -52,7 +52,10 @@ export async function registerJwt(
       }
     },
     trusted: async (request) => {
-      const verdict = await identity.check(bearerOf(request.raw) ?? '', { session: 'revocable', audience })
+      const verdict = await identity.checkToken(bearerOf(request.raw) ?? '', {
+        session: 'revocable',
+        audience
+      })
       if (typeof verdict === 'string') throw refused(verdict)
       return true
     }

@@ -142,8 +142,8 @@ const isKnown = (ifNoneMatch: string | undefined, etag: string): boolean =>
   ifNoneMatch?.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, ''))) ?? false
 
 /** The hook of doors for signed-in users only. */
-function signedIn(identity: Identity, { audience }: AuthOptions) {
-  const step = authenticateStep(identity, accessOf('required', audience))
+function signedIn(identity: Identity, auth: AuthOptions) {
+  const step = authenticateStep(identity, accessOf('required', auth.audience), auth)
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => step(request, reply)
 }
 

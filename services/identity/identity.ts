@@ -2,7 +2,7 @@ import { NotFound } from '../../errors.ts'
 import type { Access } from './access.ts'
 import { Endings } from './endings.ts'
 import type { KeyRing } from './keys/key-ring.ts'
-import type { Caller, IdentityParts, Refusal } from './parts.ts'
+import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts.ts'
 import type { Online } from './sessions/online.ts'
 import type { SessionRecord } from './sessions/records.ts'
 import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-token.ts'
@@ -31,8 +31,19 @@ export class Identity {
     return this.#parts.users !== undefined
   }
 
-  /** Checks a token as a route asks for it; without a store call wherever the route allows that. */
+  /** Checks a credential of any kind as a route asks for it; without a store call wherever the route allows that. */
   check(
+    { kind, value }: Credential,
+    access: Pick<Access, 'session' | 'audience'>
+  ): Holder | Refusal | Promise<Holder | Refusal> {
+    switch (kind) {
+      case 'bearer':
+        return this.checkToken(value, access)
+    }
+  }
+
+  /** The same for what is known to be an access token. */
+  checkToken(
     token: string,
     access: Pick<Access, 'session' | 'audience'>
   ): Verified | Refusal | Promise<Verified | Refusal> {

@@ -25,6 +25,17 @@ export interface Credential {
   readonly value: string
 }
 
+/** Whom a credential that holds stands for. Frozen: requests with the same credential share it. */
+export interface Holder {
+  readonly subject: string
+  /** Undefined where the credential belongs to no session. */
+  readonly session: string | undefined
+  readonly scopes: readonly string[]
+  readonly claims: Readonly<Record<string, unknown>>
+  /** Whether this gateway vouches for it itself. */
+  readonly isOwn: boolean
+}
+
 /** Who asks for a session: goes into its record, so that users recognise their own. */
 export interface Caller {
   readonly address: string
