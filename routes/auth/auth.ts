@@ -49,7 +49,13 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
     app.post(paths.login, { bodyLimit, config: guardedAs(app, 'login') }, async (request, reply) => {
       const name = textField(request.body, 'username')
       const password = textField(request.body, 'password')
-      return answer(reply, await identity.login(name, password, callerOf(request)))
+      return answer(
+        reply,
+        await identity.login(name, password, {
+          ...callerOf(request),
+          isGone: () => reply.raw.destroyed
+        })
+      )
     })
 
     app.route({

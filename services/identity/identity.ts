@@ -119,7 +119,7 @@ export class Identity {
     const { activity, revocations, users } = this.#parts
     await activity.close()
     await revocations.close()
-    users?.close()
+    await users?.close()
     this.keys.close()
   }
 

@@ -74,7 +74,7 @@ export async function createIdentity(
     return new Identity({ issuer, audience, ...times, keys, users, verifier, ...stores, warn })
   } catch (error) {
     // Nobody will close what was opened for an identity that never was.
-    users?.close()
+    await users?.close()
     keys?.close()
     throw error
   }

@@ -40,6 +40,8 @@ export interface Holder {
 export interface Caller {
   readonly address: string
   readonly agent: string
+  /** Whether they have left: nothing is done for them any more. */
+  readonly isGone?: () => boolean
 }
 
 /** What the identity service is made of; opened and closed together. */

@@ -30,7 +30,7 @@ export class SignIn {
   /** Signs a user in. The session is always a new one. */
   async login(name: string, password: string, caller: Caller): Promise<Grant> {
     const { users, sessions, keys, revocations } = this.#parts
-    const user = await users?.verifyCredentials(name, password)
+    const user = await users?.verifyCredentials(name, password, caller)
     if (user === undefined) throw InvalidCredentials([], { reason: 'credentials', headers: challenge() })
     const userHash = keys.hashUser(user.uid)
     const created = await sessions.create({

@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises'
+import { access, constants, lstat, readFile } from 'node:fs/promises'
 import { replaceFile, withLock } from '../files/private-file.ts'
 import { isMissing } from '../files/watched-file.ts'
 import { hashPassword } from './passwords.ts'
+import { carriedStamp } from './stamp.ts'
 import { isUserName, parseUserFile, type UserFile, type UserRecord, writeUserFile } from './user-file.ts'
 
 export interface NewUser {
@@ -41,7 +42,37 @@ export async function addUser(
 
 export async function changePassword(path: string, name: string, password: string): Promise<void> {
   const hash = await hashNew(password)
-  await edit(path, (users) => ({ ...users, [name]: { ...known(path, users, name), password: hash } }))
+  await edit(path, (users) => {
+    const { stamp: _, ...record } = known(path, users, name)
+    return { ...users, [name]: { ...record, password: hash } }
+  })
+}
+
+/**
+ * Replaces a hash by another one of the same password, so that nobody's session ends. Does nothing when the password was changed
+ * meanwhile, here or by another gateway.
+ */
+export async function replaceHash(path: string, name: string, before: string, after: string): Promise<void> {
+  await edit(path, (users) => {
+    const record = Object.hasOwn(users, name) ? users[name] : undefined
+    if (record?.password !== before) return undefined
+    return { ...users, [name]: { ...record, password: after, stamp: carriedStamp(record, after) } }
+  })
+}
+
+/**
+ * Whether a gateway may replace the file unasked. Replacing gives a file to whoever does it: nothing to do to what belongs to another,
+ * is read-only, or lies elsewhere.
+ */
+export async function isOurs(path: string): Promise<boolean> {
+  const [found, mayWrite] = await Promise.all([
+    lstat(path),
+    access(path, constants.W_OK).then(
+      () => true,
+      () => false
+    )
+  ])
+  return mayWrite && found.isFile() && found.uid === process.getuid?.()
 }
 
 export async function removeUser(path: string, name: string): Promise<void> {
@@ -65,11 +96,13 @@ async function hashNew(password: string): Promise<string> {
   return hashPassword(password)
 }
 
-/** What is written is read the way the gateway reads it first: a name or scope it would refuse never gets into the file. */
-function edit(path: string, change: (users: Users) => Users): Promise<void> {
+/** What is written is read the way the gateway reads it first: a name or scope it would refuse never gets into the file. No users: no change. */
+function edit(path: string, change: (users: Users) => Users | undefined): Promise<void> {
   return withLock(path, async () => {
     const file = await readUsers(path)
-    const text = writeUserFile({ ...file, users: change(file.users) })
+    const users = change(file.users)
+    if (users === undefined) return
+    const text = writeUserFile({ ...file, users })
     parseUserFile(path, text)
     await replaceFile(path, text)
   })

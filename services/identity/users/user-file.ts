@@ -1,8 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import { readPhc } from './phc.ts'
 
-const phc =
-  '^\\$argon2id\\$v=19\\$m=[1-9][0-9]{0,6},t=[1-9][0-9]?,p=[1-9][0-9]?\\$[A-Za-z0-9+/]{11,86}\\$[A-Za-z0-9+/]{16,172}$'
 const scopeToken = '^[\\x21\\x23-\\x5B\\x5D-\\x7E]{1,128}$'
 
 const UserRecord = Type.Object(
@@ -14,7 +13,14 @@ const UserRecord = Type.Object(
         maxLength: 255
       })
     ),
-    password: Type.String({ description: 'argon2id in PHC form.', pattern: phc }),
+    password: Type.String({ description: 'argon2id or scrypt in PHC form.', maxLength: 512 }),
+    stamp: Type.Optional(
+      Type.String({
+        description:
+          'Written when a password is hashed anew: the stamp its sessions began with, and the hash that took it over.',
+        pattern: '^[A-Za-z0-9_-]{16}\\.[A-Za-z0-9_-]{16}$'
+      })
+    ),
     scopes: Type.Optional(Type.Array(Type.String({ pattern: scopeToken }), { maxItems: 256 })),
     roles: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { maxItems: 256 })),
     disabled: Type.Optional(Type.Boolean({ description: 'May not sign in.' }))
@@ -49,9 +55,15 @@ export function parseUserFile(name: string, text: string): UserFile {
     throw new Error(`${name} is not a users file: the value at ${at} is not what belongs there.`)
   }
   const ids = new Set<string>()
-  for (const [user, { id = user }] of Object.entries(raw.users)) {
+  for (const [user, { id = user, password }] of Object.entries(raw.users)) {
     if (!isUserName(user))
       throw new Error(`${name} has a user name that cannot be typed: ${JSON.stringify(user)}.`)
+    if (readPhc(password) === undefined) {
+      const at = `/users/${user.replaceAll('~', '~0').replaceAll('/', '~1')}/password`
+      throw new Error(
+        `${name} is not a users file: the value at ${at} is no stored password of a form and cost the gateway takes.`
+      )
+    }
     if (ids.has(id)) throw new Error(`${name} has two users with the id ${JSON.stringify(id)}.`)
     ids.add(id)
   }

@@ -1,7 +1,8 @@
-import { createHash } from 'node:crypto'
 import { UsersUnavailable } from '../../../errors.ts'
 import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
-import { Passwords } from './passwords.ts'
+import { decoyOf, Passwords } from './passwords.ts'
+import { stampOf } from './stamp.ts'
+import { isOurs, replaceHash } from './user-editing.ts'
 import { parseUserFile, type UserRecord } from './user-file.ts'
 
 /** What a user may do, as of now. */
@@ -13,15 +14,22 @@ export interface User {
   readonly stamp: string
 }
 
+/** Who signs in, as far as it matters for looking at a password. */
+export interface Asker {
+  readonly address?: string
+  /** Whether the client has left: nothing is done for it any more. */
+  readonly isGone?: () => boolean
+}
+
 /** Where users come from. */
 export interface UserSource {
   /** Undefined for an unknown user and for a wrong password alike, after the same time. */
-  verifyCredentials(name: string, password: string): Promise<User | undefined>
+  verifyCredentials(name: string, password: string, asker?: Asker): Promise<User | undefined>
   /** Undefined when the user is gone or may not sign in any more. */
   find(uid: string): Promise<User | undefined>
   /** Calls back when a user is gone, may not sign in any more (no stamp), or has another password. */
   onChanged(listener: UserListener): void
-  close(): void
+  close(): void | Promise<void>
 }
 
 export type UserListener = (uid: string, stamp: string | undefined) => void
@@ -29,6 +37,7 @@ export type UserListener = (uid: string, stamp: string | undefined) => void
 const pollInterval = 1000
 
 interface Account {
+  readonly name: string
   readonly user: User
   readonly password: string
   readonly isDisabled: boolean
@@ -37,43 +46,67 @@ interface Account {
 interface Accounts {
   readonly byName: ReadonlyMap<string, Account>
   readonly byId: ReadonlyMap<string, Account>
+  readonly decoy: string
 }
 
 /** Users in a JSON file that is read again when it has changed. */
 export class FileUsers implements UserSource {
+  readonly #path: string
   readonly #file: WatchedFile<Accounts>
-  readonly #passwords = new Passwords()
+  readonly #passwords: Passwords
   readonly #warn: (sentence: string) => void
   readonly #timer: NodeJS.Timeout
   #warned: string | undefined
   #told: Accounts
   #listener: UserListener | undefined
+  /** Names whose passwords are hashed anew at the moment. */
+  readonly #renewing = new Map<string, Promise<void>>()
 
-  private constructor(file: WatchedFile<Accounts>, warn: (sentence: string) => void) {
+  private constructor(
+    path: string,
+    file: WatchedFile<Accounts>,
+    passwords: Passwords,
+    warn: (sentence: string) => void
+  ) {
+    this.#path = path
     this.#file = file
+    this.#passwords = passwords
     this.#warn = warn
     this.#told = file.value
     this.#timer = setInterval(() => void this.#refresh(), pollInterval).unref()
   }
 
   static async open(path: string, warn: (sentence: string) => void): Promise<FileUsers> {
+    const passwords = await Passwords.open(warn)
+    const parse = (text: string): Accounts => {
+      const { users } = parseUserFile(path, text)
+      // Found out now, for everybody: at sign-in it would tell who has an account.
+      if (Object.values(users).some(({ password }) => !passwords.canVerify(password))) {
+        throw new Error(
+          `${path} has argon2id passwords, for which the package @node-rs/argon2 is needed; install it for this machine.`
+        )
+      }
+      return toAccounts(users)
+    }
     try {
-      const file = await WatchedFile.open(path, (text) => toAccounts(parseUserFile(path, text).users))
-      return new FileUsers(file, warn)
+      return new FileUsers(path, await WatchedFile.open(path, parse), passwords, warn)
     } catch (error) {
       if (!isMissing(error)) throw readable(path, error)
       throw new Error(`${path} is missing; "toll user add NAME" makes it.`)
     }
   }
 
-  async verifyCredentials(name: string, password: string): Promise<User | undefined> {
+  async verifyCredentials(name: string, password: string, { isGone }: Asker = {}): Promise<User | undefined> {
     await this.#refresh()
     if (this.#file.broken !== undefined) {
       throw UsersUnavailable([], { reason: 'users_file', headers: { 'retry-after': '5' } })
     }
-    const account = this.#file.value.byName.get(name.normalize('NFC'))
-    const matches = await this.#passwords.matches(password, account?.password)
-    return matches && account !== undefined && !account.isDisabled ? account.user : undefined
+    const { byName, decoy } = this.#file.value
+    const account = byName.get(name.normalize('NFC'))
+    const matches = await this.#passwords.matches(password, account?.password, { decoy, isGone })
+    if (!matches || account === undefined || account.isDisabled) return undefined
+    if (this.#passwords.isOutdated(account.password)) this.#renew(account, password)
+    return account.user
   }
 
   async find(uid: string): Promise<User | undefined> {
@@ -86,8 +119,23 @@ export class FileUsers implements UserSource {
     this.#listener = listener
   }
 
-  close(): void {
+  async close(): Promise<void> {
     clearInterval(this.#timer)
+    await Promise.all(this.#renewing.values())
+  }
+
+  /** Hashes a password anew, beside the sign-in that showed it. What does not work now is tried again at the next one. */
+  #renew({ name, password: before }: Account, password: string): void {
+    if (this.#renewing.has(name)) return
+    const renew = async () => {
+      if (!(await isOurs(this.#path))) return
+      const after = await this.#passwords.renew(password)
+      if (after !== undefined) await replaceHash(this.#path, name, before, after)
+    }
+    const renewal = renew()
+      .catch(() => {})
+      .finally(() => this.#renewing.delete(name))
+    this.#renewing.set(name, renewal)
   }
 
   async #refresh(): Promise<void> {
@@ -116,14 +164,12 @@ export class FileUsers implements UserSource {
 function toAccounts(records: Readonly<Record<string, UserRecord>>): Accounts {
   const byName = new Map<string, Account>()
   const byId = new Map<string, Account>()
-  for (const [name, { id = name, password, scopes = [], roles = [], disabled = false }] of Object.entries(
-    records
-  )) {
-    const stamp = createHash('sha256').update(password).digest('base64url').slice(0, 16)
-    const user = Object.freeze({ uid: id, scopes, roles, stamp })
-    const account = { user, password, isDisabled: disabled }
+  for (const [name, record] of Object.entries(records)) {
+    const { id = name, password, scopes = [], roles = [], disabled = false } = record
+    const user = Object.freeze({ uid: id, scopes, roles, stamp: stampOf(record) })
+    const account = { name, user, password, isDisabled: disabled }
     byName.set(name, account)
     byId.set(id, account)
   }
-  return { byName, byId }
+  return { byName, byId, decoy: decoyOf(Object.values(records).map(({ password }) => password)) }
 }
