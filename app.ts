@@ -26,6 +26,7 @@ import { compileTable, type Table } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
 import { methodGaps } from './routes/table/method-gaps.ts'
 import { routesSlice } from './routes/table/slice.ts'
+import { apiKeyOptions } from './services/identity/api-keys/check.ts'
 import { identityOptions } from './services/identity/check.ts'
 import { InFlight } from './services/in-flight.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
@@ -54,7 +55,7 @@ export const slices = [
 ] as const satisfies readonly Slice[]
 
 /** What schemas cannot say, for `toll check` and every load. */
-export const checks = [...generic, routeTable, methodGaps, doorCollisions, identityOptions]
+export const checks = [...generic, routeTable, methodGaps, doorCollisions, identityOptions, apiKeyOptions]
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
@@ -164,7 +165,8 @@ async function buildApp(
     table,
     pools,
     tunnels: tunnelsOf(services),
-    identityHeaders: config.auth?.headers
+    identityHeaders: config.auth?.headers,
+    kept: config.auth?.apiKeys === undefined ? [] : [config.auth.apiKeys.header]
   })
   await app.ready()
   return app

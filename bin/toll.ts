@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
+import { apikeyCommand } from './commands/apikey.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
@@ -44,6 +45,7 @@ const commands = [
   userCommand,
   sessionCommand,
   keyCommand,
+  apikeyCommand,
   doctorCommand,
   schemaCommand,
   docsCommand

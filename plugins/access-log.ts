@@ -44,6 +44,7 @@ export const accessLog = definePlugin({
         upstream: exchange.upstreamTime === undefined ? undefined : round(exchange.upstreamTime),
         subject: exchange.principal?.subject,
         session: exchange.principal?.session,
+        key: exchange.principal?.key,
         verdict: exchange.verdict,
         reason: exchange.reason
       })

@@ -50,6 +50,8 @@ export interface Principal {
   readonly claims: Readonly<Record<string, unknown>>
   /** Whether this gateway's own issuer vouches for it; rules for "*" and for scopes are about such subjects only. */
   readonly isOwn: boolean
+  /** Id of the API key that was shown, if it was one. */
+  readonly key?: string
 }
 
 /** What the gateway learns about one request on its way through the corridor. */

@@ -17,15 +17,17 @@ export interface ProxyOptions {
   readonly tunnels: Tunnels
   /** Without `auth` nobody is told who asks, and still no client may say it. */
   readonly identityHeaders: IdentityHeaders | undefined
+  /** Headers that are for the gateway alone, such as those with API keys. */
+  readonly kept?: readonly string[]
 }
 
 /** What each route needs of the config, found by the route itself. */
 export type Plans = ReadonlyMap<RouteInfo, Plan>
 
 /** Decides everything about proxying that the config decides. */
-export function planRoutes({ table, pools, tunnels, identityHeaders }: ProxyOptions): Plans {
+export function planRoutes({ table, pools, tunnels, identityHeaders, kept = [] }: ProxyOptions): Plans {
   const conditions = table.routes.flatMap((route) => route.headers.map(({ name }) => name))
-  const headers = new RequestHeaders(identityHeaders ?? unused, conditions)
+  const headers = new RequestHeaders(identityHeaders ?? unused, conditions, kept)
   const withMethods = new Set(
     table.routes.filter(({ methods }) => methods.length > 0).map(({ service }) => service)
   )

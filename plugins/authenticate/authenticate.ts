@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox'
 import { accessOf, routeAuth } from '../../services/identity/access.ts'
+import { missing } from '../../services/identity/challenge.ts'
 import { openIdentity } from '../../services/identity/open.ts'
 import { type AuthOptions, authSlice } from '../../services/identity/slice.ts'
 import { definePlugin } from '../plugin.ts'
 import { registerJwt } from './jwt.ts'
-import { missing } from './refusals.ts'
 import { authenticateStep } from './step.ts'
 
 /**
@@ -19,10 +19,11 @@ export const authenticate = definePlugin({
   async setup(app, options: AuthOptions | undefined, services) {
     if (options === undefined) {
       return ({ id, auth }) => {
-        if (accessOf(auth, '').mode === 'none') return undefined
+        const { mode, credentials } = accessOf(auth, '')
+        if (mode === 'none') return undefined
         app.log.warn(`Route "${id}" is for signed-in users, but the config has no "auth": nobody will pass.`)
         return () => {
-          throw missing()
+          throw missing(credentials)
         }
       }
     }

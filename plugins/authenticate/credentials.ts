@@ -1,15 +1,14 @@
-import type { IncomingMessage } from 'node:http'
 import type { Access } from '../../services/identity/access.ts'
 import type { Credential, CredentialKind } from '../../services/identity/parts.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import { bearerOf } from './bearer.ts'
+import { oneHeader, type Read } from './one-header.ts'
 import { refused } from './refusals.ts'
 
-type Reader = (raw: IncomingMessage) => string | undefined
-
 /** Where each kind of credential is looked for. Never the query: logs and Referer would keep it. */
-const readersOf = (_auth: AuthOptions): Readonly<Record<CredentialKind, Reader>> => ({
-  bearer: bearerOf
+const readersOf = ({ apiKeys }: AuthOptions): Readonly<Record<CredentialKind, Read>> => ({
+  bearer: bearerOf,
+  'api-key': oneHeader(apiKeys?.header ?? '', 'api_key_twice')
 })
 
 /**
@@ -19,7 +18,7 @@ const readersOf = (_auth: AuthOptions): Readonly<Record<CredentialKind, Reader>>
 export function credentialReader(
   { credentials }: Pick<Access, 'credentials'>,
   auth: AuthOptions
-): (raw: IncomingMessage) => Credential | undefined {
+): (...from: Parameters<Read>) => Credential | undefined {
   const known = readersOf(auth)
   const readers = credentials.map((kind) => ({ kind, read: known[kind] }))
   return (raw) => {

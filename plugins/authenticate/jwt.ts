@@ -1,9 +1,10 @@
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { missing } from '../../services/identity/challenge.ts'
 import type { Identity } from '../../services/identity/identity.ts'
 import type { AccessClaims } from '../../services/identity/tokens/claims.ts'
 import { bearerOf } from './bearer.ts'
-import { missing, refused } from './refusals.ts'
+import { refused } from './refusals.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {

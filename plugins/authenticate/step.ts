@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import type { Access } from '../../services/identity/access.ts'
+import { missing } from '../../services/identity/challenge.ts'
 import type { Identity } from '../../services/identity/identity.ts'
 import type { Holder, Refusal } from '../../services/identity/parts.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
@@ -7,7 +8,7 @@ import type { AccessClaims } from '../../services/identity/tokens/claims.ts'
 import type { Verified } from '../../services/identity/tokens/verifier.ts'
 import type { Step } from '../plugin.ts'
 import { credentialReader } from './credentials.ts'
-import { missing, refused } from './refusals.ts'
+import { refused } from './refusals.ts'
 
 /** The step that lets a request pass as whom its credential says it is, for one route or door. */
 export function authenticateStep(identity: Identity, access: Access, auth: AuthOptions): Step {
@@ -15,7 +16,7 @@ export function authenticateStep(identity: Identity, access: Access, auth: AuthO
   return (request) => {
     const credential = read(request.raw)
     if (credential === undefined) {
-      if (access.mode === 'required') throw missing()
+      if (access.mode === 'required') throw missing(access.credentials)
       return undefined
     }
     const verdict = identity.check(credential, access)

@@ -14,17 +14,24 @@ export function keyBy(by: string): KeyOf {
   if (kind === 'header') return byHeader(name.toLowerCase())
   if (kind === 'claim') return byClaim(name)
   if (kind === 'subject') return bySubject
+  if (kind === 'api-key') return byApiKey
   return byAddress
 }
 
 /** Whether the key can only be told once it is known who asks. */
-export const needsPrincipal = (by: string): boolean => by === 'subject' || by.startsWith('claim:')
+export const needsPrincipal = (by: string): boolean =>
+  by === 'subject' || by === 'api-key' || by.startsWith('claim:')
 
 const byAddress: KeyOf = ({ exchange }) => `ip:${networkOf(exchange.client)}`
 
 const bySubject: KeyOf = (request) => {
   const subject = request.exchange.principal?.subject
   return subject === undefined ? byAddress(request) : `sub${keyPart(subject)}`
+}
+
+const byApiKey: KeyOf = (request) => {
+  const key = request.exchange.principal?.key
+  return key === undefined ? bySubject(request) : `key=${key}`
 }
 
 const byHeader = (name: string): KeyOf => {

@@ -76,7 +76,7 @@ export class HeaderClasses {
   readonly #conditions: ReadonlySet<string>
   readonly #canonicalConditions: ReadonlySet<string>
 
-  constructor(identityHeaders: readonly string[], conditions: readonly string[] = []) {
+  constructor(own: readonly string[], conditions: readonly string[] = []) {
     this.#conditions = new Set(conditions)
     this.#canonicalConditions = new Set(conditions.map(canonical))
     this.#known = new Map<string, HeaderClass>([
@@ -87,7 +87,7 @@ export class HeaderClasses {
       ['authorization', 'authorization'],
       ['tracestate', 'tracestate'],
       ...methodOverrides.map((name) => [name, 'method'] as const),
-      ...identityHeaders.map((name) => [canonical(name), 'drop'] as const)
+      ...own.map((name) => [canonical(name), 'drop'] as const)
     ])
   }
 

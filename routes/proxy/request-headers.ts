@@ -25,10 +25,10 @@ export class RequestHeaders {
   readonly #classes: HeaderClasses
   readonly #identities = new WeakMap<Principal, readonly string[]>()
 
-  /** `conditions` are the headers that routes look for. */
-  constructor(names: IdentityHeaders, conditions: readonly string[] = []) {
+  /** `conditions` are the headers that routes look for, `kept` those that no service gets to see. */
+  constructor(names: IdentityHeaders, conditions: readonly string[] = [], kept: readonly string[] = []) {
     this.#names = names
-    this.#classes = new HeaderClasses(Object.values(names), conditions)
+    this.#classes = new HeaderClasses([...Object.values(names), ...kept], conditions)
   }
 
   /** Flat list without Host and framing, names as the client spelled them. */

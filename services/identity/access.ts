@@ -41,7 +41,10 @@ export const routeAuth = Type.Union(
         }),
         credentials: Type.Array(
           Type.Union(
-            [Type.Literal('bearer', { description: '`Authorization: Bearer` with an access token.' })],
+            [
+              Type.Literal('bearer', { description: '`Authorization: Bearer` with an access token.' }),
+              Type.Literal('api-key', { description: 'The header of `auth.apiKeys` with an API key.' })
+            ],
             {
               description: 'One kind of credential.'
             }

@@ -1,13 +1,38 @@
-/** The `realm` of every challenge; one gateway is one protection space (RFC 9110 11.5). */
-const realm = 'Bearer realm="tollkeeper"'
+import { type Problem, Unauthenticated } from '../../errors.ts'
+import type { CredentialKind } from './parts.ts'
 
-/** WWW-Authenticate of a 401 or 403 (RFC 6750 3): no `error` where no token was sent. */
+/** Said by every challenge; one gateway is one protection space (RFC 9110 11.5). */
+const realm = 'realm="tollkeeper"'
+
+/**
+ * The scheme a kind of credential goes by (RFC 9110 11.1). There is no registered one for API keys; "Bearer" would send clients off to
+ * refresh a token they do not have.
+ */
+const schemes: Readonly<Record<CredentialKind, string>> = { bearer: 'Bearer', 'api-key': 'ApiKey' }
+
+/** WWW-Authenticate of a 401 or 403 (RFC 6750 3): one challenge for each kind that would do; no `error` where nothing was sent. */
 export const challenge = (
-  error?: 'invalid_token' | 'insufficient_scope',
-  scopes: readonly string[] = []
+  error?: 'invalid_token' | 'invalid_key' | 'insufficient_scope',
+  scopes: readonly string[] = [],
+  kinds: readonly CredentialKind[] = ['bearer']
 ): Readonly<Record<string, string>> => ({
-  'www-authenticate':
-    realm +
-    (error === undefined ? '' : `, error="${error}"`) +
-    (scopes.length === 0 ? '' : `, scope="${scopes.join(' ')}"`)
+  'www-authenticate': kinds
+    .map(
+      (kind) =>
+        `${schemes[kind]} ${realm}` +
+        (error === undefined ? '' : `, error="${error}"`) +
+        (scopes.length === 0 ? '' : `, scope="${scopes.join(' ')}"`)
+    )
+    .join(', ')
 })
+
+/** What a request without a credential is told where one is needed. */
+export const missing = (kinds: readonly CredentialKind[] = ['bearer']): Problem =>
+  Unauthenticated([waysIn(kinds)], { reason: 'missing', headers: challenge(undefined, [], kinds) })
+
+function waysIn(kinds: readonly CredentialKind[]): string {
+  const takesKeys = kinds.includes('api-key')
+  if (takesKeys && kinds.length === 1) return 'This is for holders of an API key; send it in its header.'
+  const orKey = takesKeys ? ' or an API key in its header' : ''
+  return `This is for signed-in users; send "Authorization: Bearer <access token>"${orKey}.`
+}

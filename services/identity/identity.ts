@@ -39,6 +39,9 @@ export class Identity {
     switch (kind) {
       case 'bearer':
         return this.checkToken(value, access)
+      case 'api-key':
+        // A key has no session: what its file says is all there is to ask, however a route checks sessions.
+        return this.#parts.apiKeys?.check(value) ?? 'apikey.unknown'
     }
   }
 
@@ -116,10 +119,11 @@ export class Identity {
   }
 
   async close(): Promise<void> {
-    const { activity, revocations, users } = this.#parts
+    const { activity, revocations, users, apiKeys } = this.#parts
     await activity.close()
     await revocations.close()
     await users?.close()
+    apiKeys?.close()
     this.keys.close()
   }
 

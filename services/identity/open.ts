@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import { toMilliseconds } from '../../config/units.ts'
 import type { Services } from '../services.ts'
 import type { Store } from '../store/store.ts'
+import { ApiKeys } from './api-keys/api-keys.ts'
 import { Identity } from './identity.ts'
 import { KeyRing } from './keys/key-ring.ts'
 import { Revocations } from './revocations/revocations.ts'
@@ -21,7 +22,9 @@ export function openIdentity(
   warn: (sentence: string) => void
 ): Promise<Identity> {
   const { issuer, audience, access, refresh, idle, grace, users, keys, sessions, maxStaleness } = auth
-  const identifying = { issuer, audience, access, refresh, idle, grace, users, keys, sessions, maxStaleness }
+  const apiKeys = auth.apiKeys?.path
+  const times = { access, refresh, idle, grace, maxStaleness }
+  const identifying = { issuer, audience, ...times, users, keys, sessions, apiKeys }
   const store = storeNumber(services)
   return services.shared(
     `identity:${JSON.stringify([store, services.directory, identifying])}`,
@@ -51,8 +54,11 @@ export async function createIdentity(
   const users =
     auth.users === undefined ? undefined : await FileUsers.open(resolve(directory, auth.users.path), warn)
   let keys: KeyRing | undefined
+  let apiKeys: ApiKeys | undefined
   try {
     keys = await KeyRing.open(resolve(directory, auth.keys.path), now, warn)
+    if (auth.apiKeys !== undefined)
+      apiKeys = await ApiKeys.open(resolve(directory, auth.apiKeys.path), now, warn)
     const sessions = new Sessions(store, {
       idle,
       absolute: toMilliseconds(auth.refresh),
@@ -71,11 +77,12 @@ export async function createIdentity(
     const times = { access, idle, now }
     const activity = new Activity(sessions, idle, now)
     const stores = { sessions, activity, revocations }
-    return new Identity({ issuer, audience, ...times, keys, users, verifier, ...stores, warn })
+    return new Identity({ issuer, audience, ...times, keys, users, apiKeys, verifier, ...stores, warn })
   } catch (error) {
     // Nobody will close what was opened for an identity that never was.
     await users?.close()
     keys?.close()
+    apiKeys?.close()
     throw error
   }
 }

@@ -1,3 +1,4 @@
+import type { ApiKeyRefusal, ApiKeys } from './api-keys/api-keys.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { RevocationReason, Revocations } from './revocations/revocations.ts'
 import type { Activity } from './sessions/activity.ts'
@@ -10,6 +11,7 @@ import type { UserSource } from './users/users.ts'
 export type Refusal =
   | Reason
   | RevocationReason
+  | ApiKeyRefusal
   | 'claims.sid'
   | 'revoked.gone'
   | 'credentials.several'
@@ -17,7 +19,7 @@ export type Refusal =
   | 'store'
 
 /** The kinds of credential a route may take. */
-export type CredentialKind = 'bearer'
+export type CredentialKind = 'bearer' | 'api-key'
 
 /** What a request shows to say who it comes from. */
 export interface Credential {
@@ -34,6 +36,8 @@ export interface Holder {
   readonly claims: Readonly<Record<string, unknown>>
   /** Whether this gateway vouches for it itself. */
   readonly isOwn: boolean
+  /** Id of the API key that was shown, if it was one. */
+  readonly key?: string
 }
 
 /** Who asks for a session: goes into its record, so that users recognise their own. */
@@ -54,6 +58,7 @@ export interface IdentityParts {
   readonly idle: number
   readonly keys: KeyRing
   readonly users: UserSource | undefined
+  readonly apiKeys: ApiKeys | undefined
   readonly verifier: Verifier
   readonly sessions: Sessions
   readonly activity: Activity

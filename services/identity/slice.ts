@@ -1,6 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Duration } from '../../config/units.ts'
 
+import { apiKeysSlice } from './api-keys/slice.ts'
+
 const closed = { additionalProperties: false } as const
 const headerName = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"
 const door = '^(/[A-Za-z0-9._~-]+)+$'
@@ -50,6 +52,7 @@ export const authSlice = Type.Object(
         { ...closed, description: 'Who may sign in. Without it nobody can; tokens are still verified.' }
       )
     ),
+    apiKeys: apiKeysSlice,
     keys: Type.Object(
       {
         path: Type.String({

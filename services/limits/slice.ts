@@ -31,10 +31,11 @@ export const routeLimitSchema = Type.Object(
     ...rate,
     by: Type.String({
       description:
-        'What each has a limit of its own: "subject" (who is signed in, or else the address), "address" (IPv6: its /64), "route" (all together), "header:<name>" or "claim:<name>". A header is the client\'s to choose: use it only where something in front vouches for it.',
+        'What each has a limit of its own: "subject" (who is signed in, or else the address), "api-key" (each key by itself; without one as "subject"), "address" (IPv6: its /64), "route" (all together), "header:<name>" or "claim:<name>". A header is the client\'s to choose: use it only where something in front vouches for it.',
       default: 'subject',
-      pattern: "^(subject|address|route|header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}|claim:[^\\s]{1,100})$",
-      examples: ['subject', 'address', 'route', 'header:x-api-key', 'claim:tenant']
+      pattern:
+        "^(subject|api-key|address|route|header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}|claim:[^\\s]{1,100})$",
+      examples: ['subject', 'api-key', 'address', 'route', 'header:x-tenant', 'claim:tenant']
     })
   },
   { additionalProperties: false, description: 'How many requests a second the route takes.' }
