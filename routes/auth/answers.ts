@@ -40,7 +40,9 @@ export const sessionAnswer = (session: SessionRecord): Answer => ({
   last_seen_at: isoTime(session.lastSeenAt),
   expires_at: isoTime(session.expiresAt),
   address: session.address,
-  agent: session.agent
+  agent: session.agent,
+  client_id: session.client,
+  amr: session.methods
 })
 
 const isoTime = (milliseconds: number): string => new Date(milliseconds).toISOString()

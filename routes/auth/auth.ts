@@ -12,7 +12,7 @@ import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Verified } from '../../services/identity/tokens/verifier.ts'
 import type { Services } from '../../services/services.ts'
 import { meAnswer, sessionAnswer, spell, tokenAnswer } from './answers.ts'
-import { refreshTokenField, takeBodies, textField } from './body.ts'
+import { clientField, refreshTokenField, takeBodies, textField } from './body.ts'
 import { jwksPath } from './doors.ts'
 import { refuseOtherMethods } from './methods.ts'
 
@@ -53,6 +53,7 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
         reply,
         await identity.login(name, password, {
           ...callerOf(request),
+          client: clientField(request.body),
           isGone: () => reply.raw.destroyed
         })
       )
@@ -66,7 +67,7 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
       handler: async (request, reply) => {
         const token = refreshTokenField(request.body) ?? bearerOf(request.raw)
         if (token === undefined) textField(request.body, 'refresh_token')
-        return answer(reply, await identity.refresh(token!))
+        return answer(reply, await identity.refresh(token!, clientField(request.body)))
       }
     })
   }

@@ -3,7 +3,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { BadRequest } from '../../errors.ts'
 import { readObject } from '../../services/identity/tokens/strict-json.ts'
 
-const maxTokenLength = 512
+const maxTokenLength = 4096
+const maxClientLength = 64
 const maxDepth = 8
 
 /**
@@ -37,6 +38,10 @@ export function textField(body: unknown, name: string, maxLength = 4096): string
 /** The refresh token of a body, in either spelling; undefined without one. */
 export const refreshTokenField = (body: unknown): string | undefined =>
   optionalField(body, ['refresh_token', 'refreshToken'], maxTokenLength)
+
+/** The client a body names, in either spelling; undefined without one. */
+export const clientField = (body: unknown): string | undefined =>
+  optionalField(body, ['client_id', 'clientId'], maxClientLength)
 
 function optionalField(body: unknown, names: readonly string[], maxLength: number): string | undefined {
   if (typeof body !== 'object' || body === null) return undefined

@@ -55,7 +55,7 @@ export class Identity {
     if (typeof verified === 'string') return verified
     const { session } = verified
     if (access.session === 'stateless') {
-      if (session !== undefined) activity.note(session)
+      if (session !== undefined) activity.note(session, verified.claims.rg)
       return verified
     }
     if (session === undefined || !isSessionId(session)) return 'claims.sid'
@@ -63,7 +63,7 @@ export class Identity {
     if (revoked !== undefined) return revoked
     if (access.session === 'strict' || !this.#isAwake(session, verified)) return this.#ask(session, verified)
     if (revocations.isStale()) return 'stale'
-    activity.note(session)
+    activity.note(session, verified.claims.rg)
     return verified
   }
 
@@ -76,8 +76,9 @@ export class Identity {
     return this.#signIn.login(name, password, caller)
   }
 
-  refresh(token: string): Promise<Grant> {
-    return this.#signIn.refresh(token)
+  /** `client` is the one that asks, when it says so. */
+  refresh(token: string, client?: string): Promise<Grant> {
+    return this.#signIn.refresh(token, client)
   }
 
   /** The session a refresh token belongs to, if this gateway wrote the token. */
@@ -142,7 +143,7 @@ export class Identity {
       return 'store'
     }
     if (!exists) return 'revoked.gone'
-    activity.note(sid)
+    activity.note(sid, verified.claims.rg)
     return verified
   }
 }

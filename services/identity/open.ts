@@ -23,8 +23,9 @@ export function openIdentity(
 ): Promise<Identity> {
   const { issuer, audience, access, refresh, idle, grace, users, keys, sessions, maxStaleness } = auth
   const apiKeys = auth.apiKeys?.path
-  const times = { access, refresh, idle, grace, maxStaleness }
-  const identifying = { issuer, audience, ...times, users, keys, sessions, apiKeys }
+  const { unconfirmed, clients } = auth
+  const times = { access, refresh, idle, grace, unconfirmed, maxStaleness }
+  const identifying = { issuer, audience, ...times, users, keys, sessions, clients, apiKeys }
   const store = storeNumber(services)
   return services.shared(
     `identity:${JSON.stringify([store, services.directory, identifying])}`,
@@ -63,6 +64,7 @@ export async function createIdentity(
       idle,
       absolute: toMilliseconds(auth.refresh),
       grace: toMilliseconds(auth.grace),
+      unconfirmed: toMilliseconds(auth.unconfirmed),
       cap: auth.sessions.max,
       evicts: auth.sessions.onLimit === 'evict-oldest'
     })
@@ -72,12 +74,23 @@ export async function createIdentity(
       maxStaleness: toMilliseconds(auth.maxStaleness),
       reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch)
     })
-    const { issuer, audience } = auth
+    const { issuer, audience, clients } = auth
     const verifier = new Verifier(keys, { issuer, skew, maxLifetime: Math.ceil(access / 1000) }, now)
     const times = { access, idle, now }
     const activity = new Activity(sessions, idle, now)
     const stores = { sessions, activity, revocations }
-    return new Identity({ issuer, audience, ...times, keys, users, apiKeys, verifier, ...stores, warn })
+    return new Identity({
+      issuer,
+      audience,
+      clients,
+      ...times,
+      keys,
+      users,
+      apiKeys,
+      verifier,
+      ...stores,
+      warn
+    })
   } catch (error) {
     // Nobody will close what was opened for an identity that never was.
     await users?.close()

@@ -46,12 +46,16 @@ export interface Caller {
   readonly agent: string
   /** Whether they have left: nothing is done for them any more. */
   readonly isGone?: () => boolean
+  /** The client (RFC 6749 2.2) the user signs in with, when it says so. */
+  readonly client?: string | undefined
 }
 
 /** What the identity service is made of; opened and closed together. */
 export interface IdentityParts {
   readonly issuer: string
   readonly audience: string
+  /** The ids of the clients users sign in with; the first is for those that name none. */
+  readonly clients: readonly string[]
   /** Milliseconds. */
   readonly access: number
   /** Milliseconds. */

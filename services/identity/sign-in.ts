@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { InvalidCredentials, InvalidGrant, SessionLimit, UsersUnavailable } from '../../errors.ts'
+import { BadRequest, InvalidCredentials, InvalidGrant, SessionLimit, UsersUnavailable } from '../../errors.ts'
 import { challenge } from './challenge.ts'
 import type { Endings } from './endings.ts'
 import type { Caller, IdentityParts } from './parts.ts'
@@ -17,6 +17,8 @@ export interface Grant {
   readonly expiresIn: number
 }
 
+const passwordMethods: readonly string[] = Object.freeze(['pwd'])
+
 /** Gives out tokens: for a password, and for a refresh token. */
 export class SignIn {
   readonly #parts: IdentityParts
@@ -29,7 +31,11 @@ export class SignIn {
 
   /** Signs a user in. The session is always a new one. */
   async login(name: string, password: string, caller: Caller): Promise<Grant> {
-    const { users, sessions, keys, revocations } = this.#parts
+    const { users, sessions, keys, revocations, clients } = this.#parts
+    const { client = clients[0]! } = caller
+    if (!clients.includes(client)) {
+      throw BadRequest(['"client_id" is not a client of this gateway.'], { reason: 'client' })
+    }
     const user = await users?.verifyCredentials(name, password, caller)
     if (user === undefined) throw InvalidCredentials([], { reason: 'credentials', headers: challenge() })
     const userHash = keys.hashUser(user.uid)
@@ -38,25 +44,37 @@ export class SignIn {
       userHash,
       stamp: user.stamp,
       leastEpoch: revocations.leastEpoch(userHash),
-      ...caller
+      methods: [...passwordMethods],
+      ...caller,
+      client
     })
     if (created.outcome === 'CAP') throw SessionLimit([], { reason: 'session_cap' })
     const { sid, epoch, now, expiresAt, evicted } = created
     await revocations.add(evicted.map((old) => ({ kind: 'session', sid: old })))
     await this.#tellOnline(sid, evicted)
-    return this.#grant(user, { sid, epoch, now, expiresAt, signedInAt: now, generation: 0 })
+    const session = {
+      sid,
+      epoch,
+      now,
+      expiresAt,
+      signedInAt: now,
+      generation: 0,
+      client,
+      methods: passwordMethods
+    }
+    return this.#grant(user, session)
   }
 
   /** Exchanges a refresh token. Shown twice by one who lost the answer it gives the same successor; later it ends the session. */
-  async refresh(token: string): Promise<Grant> {
+  async refresh(token: string, client?: string): Promise<Grant> {
     const { sessions, users, keys, revocations, activity, warn } = this.#parts
     const presented = readRefreshToken(token, keys)
     if (presented === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
     const { session: sid, generation } = presented
-    const rotated = await sessions.rotate(sid, generation)
+    const rotated = await sessions.rotate({ sid, generation, confirmed: activity.confirmed(sid), client })
     if (!isAlive(rotated)) {
       const { outcome } = rotated
-      if (outcome !== 'GONE') await this.#endings.void(sid, rotated.remaining)
+      if (outcome !== 'GONE' && outcome !== 'CLIENT') await this.#endings.void(sid, rotated.remaining)
       if (outcome === 'REUSE') warn(`A refresh token was used twice; session ${sid} was ended.`)
       throw InvalidGrant([], { reason: `refresh.${outcome.toLowerCase()}` })
     }
@@ -94,13 +112,16 @@ export class SignIn {
       iss: issuer,
       sub: user.uid,
       aud: audience,
+      client_id: session.client,
       iat,
       exp: iat + left,
       jti: randomBytes(16).toString('base64url'),
       sid: session.sid,
       ep: session.epoch,
+      rg: session.generation,
       scope: user.scopes.join(' '),
       auth_time: Math.floor(session.signedInAt / 1000),
+      amr: session.methods,
       ...(user.roles.length > 0 && { roles: user.roles })
     }
     const refreshToken = writeRefreshToken({ session: session.sid, generation: session.generation }, keys)
@@ -116,6 +137,8 @@ interface GrantedSession {
   readonly now: number
   readonly expiresAt: number
   readonly signedInAt: number
+  readonly client: string
+  readonly methods: readonly string[]
 }
 
 const isAlive = ({ outcome }: Rotated): boolean =>

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Duration } from '../../config/units.ts'
-
 import { apiKeysSlice } from './api-keys/slice.ts'
+import { sessionOptions } from './sessions/slice.ts'
 
 const closed = { additionalProperties: false } as const
 const headerName = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"
@@ -33,11 +33,7 @@ export const authSlice = Type.Object(
       default: '7d'
     }),
     idle: Duration({ description: 'A session that is not used for this long ends.', default: '30m' }),
-    grace: Duration({
-      description:
-        'A refresh token may be sent again this long after it was used, and gives the same successor: answers get lost.',
-      default: '10s'
-    }),
+    ...sessionOptions,
     users: Type.Optional(
       Type.Object(
         {
@@ -64,24 +60,6 @@ export const authSlice = Type.Object(
         })
       },
       { ...closed, default: {}, description: 'The keys that sign and verify tokens.' }
-    ),
-    sessions: Type.Object(
-      {
-        max: Type.Integer({
-          description: 'How many sessions one user may have at a time; 0 for any number.',
-          default: 1000,
-          minimum: 0,
-          maximum: 100_000
-        }),
-        onLimit: Type.Union(
-          [
-            Type.Literal('evict-oldest', { description: 'End the session that was used least recently.' }),
-            Type.Literal('reject', { description: 'Refuse the new sign-in.' })
-          ],
-          { description: 'What happens to a sign-in beyond `max`.', default: 'evict-oldest' }
-        )
-      },
-      { ...closed, default: {}, description: 'How many sessions a user may have.' }
     ),
     maxStaleness: Duration({
       description:

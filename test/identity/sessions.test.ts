@@ -1,11 +1,24 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { userHashOf } from '../../services/identity/sessions/refresh-token.ts'
-import { type SessionPolicy, Sessions } from '../../services/identity/sessions/sessions.ts'
+import { type Presented, type SessionPolicy, Sessions } from '../../services/identity/sessions/sessions.ts'
 import { openStores } from '../support/stores.ts'
 
 const minute = 60_000
-const policy: SessionPolicy = { idle: minute, absolute: 10 * minute, grace: minute, cap: 0, evicts: true }
+const policy: SessionPolicy = {
+  idle: minute,
+  absolute: 10 * minute,
+  grace: minute,
+  unconfirmed: 0,
+  cap: 0,
+  evicts: true
+}
+
+const rotate = (sessions: Sessions, sid: string, generation: number, about: Partial<Presented> = {}) =>
+  sessions.rotate({ sid, generation, confirmed: 0, client: undefined, ...about })
+
+const touch = (sessions: Sessions, sid: string, age: number, confirmed = 0) =>
+  sessions.touch([{ sid, age, confirmed }])
 
 const stores = await openStores(t)
 for (const store of stores) {
@@ -15,7 +28,8 @@ for (const store of stores) {
   const newUser = () => {
     users += 1
     const userHash = `user${String(users).padStart(8, '0')}`
-    return { uid: `u${users}`, userHash, stamp: 'stamp', leastEpoch: 0, address: '127.0.0.1', agent: 'tap' }
+    const caller = { address: '127.0.0.1', agent: 'tap', client: 'web', methods: ['pwd'] }
+    return { uid: `u${users}`, userHash, stamp: 'stamp', leastEpoch: 0, ...caller }
   }
   const begin = async (sessions: Sessions, user = newUser()): Promise<string> => {
     const created = await sessions.create(user)
@@ -26,14 +40,14 @@ for (const store of stores) {
   t.test(`${store.driver}: a refresh token is exchanged once, and again only inside the grace`, async (t) => {
     const sessions = open({ grace: 300 })
     const sid = await begin(sessions)
-    const first = await sessions.rotate(sid, 0)
+    const first = await rotate(sessions, sid, 0)
     t.match(first, { outcome: 'ROTATED', generation: 1, stamp: 'stamp', epoch: 0 })
-    t.match(await sessions.rotate(sid, 0), { outcome: 'REPLAY', generation: 1 })
-    t.match(await sessions.rotate(sid, 1), { outcome: 'ROTATED', generation: 2 })
-    t.match(await sessions.rotate(sid, 1), { outcome: 'REPLAY', generation: 2 }, 'the immediate parent')
+    t.match(await rotate(sessions, sid, 0), { outcome: 'REPLAY', generation: 1 })
+    t.match(await rotate(sessions, sid, 1), { outcome: 'ROTATED', generation: 2 })
+    t.match(await rotate(sessions, sid, 1), { outcome: 'REPLAY', generation: 2 }, 'the immediate parent')
     await sleep(320)
-    t.match(await sessions.rotate(sid, 1), { outcome: 'REUSE', uid: first.uid, remaining: 0 }, 'too late')
-    t.match(await sessions.rotate(sid, 2), { outcome: 'GONE' }, 'the family died with it')
+    t.match(await rotate(sessions, sid, 1), { outcome: 'REUSE', uid: first.uid, remaining: 0 }, 'too late')
+    t.match(await rotate(sessions, sid, 2), { outcome: 'GONE' }, 'the family died with it')
   })
 
   t.test(`${store.driver}: a token older than the parent ends the family at once`, async (t) => {
@@ -41,9 +55,9 @@ for (const store of stores) {
     const user = newUser()
     const sid = await begin(sessions, user)
     const other = await begin(sessions, user)
-    await sessions.rotate(sid, 0)
-    await sessions.rotate(sid, 1)
-    t.match(await sessions.rotate(sid, 0), { outcome: 'REUSE', remaining: 1 })
+    await rotate(sessions, sid, 0)
+    await rotate(sessions, sid, 1)
+    t.match(await rotate(sessions, sid, 0), { outcome: 'REUSE', remaining: 1 })
     t.equal(await sessions.exists(sid), false)
     t.equal(await sessions.exists(other), true, 'other sessions of the user go on')
   })
@@ -51,7 +65,7 @@ for (const store of stores) {
   t.test(`${store.driver}: 64 concurrent exchanges make one new generation`, async (t) => {
     const sessions = open()
     const sid = await begin(sessions)
-    const all = await Promise.all(Array.from({ length: 64 }, () => sessions.rotate(sid, 0)))
+    const all = await Promise.all(Array.from({ length: 64 }, () => rotate(sessions, sid, 0)))
     t.equal(all.filter(({ outcome }) => outcome === 'ROTATED').length, 1)
     t.equal(all.filter(({ outcome }) => outcome === 'REPLAY').length, 63)
     t.same([...new Set(all.map(({ generation }) => generation))], [1])
@@ -60,8 +74,8 @@ for (const store of stores) {
   t.test(`${store.driver}: a token newer than the store remembers goes on from there`, async (t) => {
     const sessions = open()
     const sid = await begin(sessions)
-    t.match(await sessions.rotate(sid, 5), { outcome: 'FASTFORWARD', generation: 6 })
-    t.match(await sessions.rotate(sid, 6), { outcome: 'ROTATED', generation: 7 })
+    t.match(await rotate(sessions, sid, 5), { outcome: 'FASTFORWARD', generation: 6 })
+    t.match(await rotate(sessions, sid, 6), { outcome: 'ROTATED', generation: 7 })
   })
 
   t.test(
@@ -72,12 +86,12 @@ for (const store of stores) {
       const used = await begin(sessions)
       for (let round = 0; round < 4; round += 1) {
         await sleep(200)
-        await sessions.touch([[used, 0]])
+        await touch(sessions, used, 0)
       }
       t.equal(await sessions.exists(idle), false)
-      t.match(await sessions.rotate(idle, 0), { outcome: 'GONE' })
+      t.match(await rotate(sessions, idle, 0), { outcome: 'GONE' })
       t.equal(await sessions.exists(used), true)
-      t.match(await sessions.rotate(used, 0), { outcome: 'ROTATED' })
+      t.match(await rotate(sessions, used, 0), { outcome: 'ROTATED' })
       await sleep(300)
       t.equal(await sessions.exists(used), false, 'rotation does not extend the absolute end')
     }
@@ -87,10 +101,10 @@ for (const store of stores) {
     const sessions = open()
     const sid = await begin(sessions)
     const before = await sessions.read(sid)
-    await sessions.touch([[sid, 30_000]])
+    await touch(sessions, sid, 30_000)
     t.same((await sessions.read(sid))?.lastSeenAt, before?.lastSeenAt)
     await sleep(5)
-    await sessions.touch([[sid, 0]])
+    await touch(sessions, sid, 0)
     t.ok((await sessions.read(sid))!.lastSeenAt > before!.lastSeenAt)
   })
 
@@ -102,7 +116,7 @@ for (const store of stores) {
     const { epoch, sessions: ended } = await sessions.endUser(user.userHash, 0)
     t.equal(epoch, 1)
     t.same([...ended].sort(), [...sids].sort())
-    for (const sid of sids) t.match(await sessions.rotate(sid, 0), { outcome: 'GONE' })
+    for (const sid of sids) t.match(await rotate(sessions, sid, 0), { outcome: 'GONE' })
     t.equal(await sessions.exists(bystander), true)
     t.match(
       await sessions.create(user),
@@ -130,7 +144,7 @@ for (const store of stores) {
       await sleep(5)
       const older = await begin(evicting, user)
       await sleep(5)
-      await evicting.touch([[oldest, 0]])
+      await touch(evicting, oldest, 0)
       const created = await evicting.create(user)
       t.match(created, { outcome: 'CREATED', evicted: [older] })
       t.equal(await evicting.exists(older), false)
@@ -151,7 +165,14 @@ for (const store of stores) {
       listed.map(({ sid }) => sid),
       [second, first]
     )
-    t.match(listed[0], { uid: user.uid, address: '127.0.0.1', agent: 'tap', epoch: 0 })
+    t.match(listed[0], {
+      uid: user.uid,
+      address: '127.0.0.1',
+      agent: 'tap',
+      client: 'web',
+      methods: ['pwd'],
+      epoch: 0
+    })
     t.equal(listed[0]!.expiresAt - listed[0]!.createdAt, policy.absolute)
   })
 
@@ -176,5 +197,100 @@ for (const store of stores) {
     ])
     t.same(await sessions.online(), start)
     t.equal(userHashOf(one), user.userHash)
+  })
+
+  t.test(
+    `${store.driver}: the parent is replayable until its successor is known to have arrived`,
+    async (t) => {
+      const sessions = open({ grace: 0, unconfirmed: minute })
+      // 1. Nobody has used what came with generation 1: its answer may be lost, again and again.
+      const sid = await begin(sessions)
+      const begun = await rotate(sessions, sid, 0)
+      for (let lost = 0; lost < 3; lost += 1) {
+        const { expiresAt } = begun
+        t.match(await rotate(sessions, sid, 0), { outcome: 'REPLAY', generation: 1, expiresAt })
+      }
+      // 2. A token of the generation before says nothing about the successor.
+      await touch(sessions, sid, 0, 0)
+      t.match(await rotate(sessions, sid, 0), { outcome: 'REPLAY' })
+      // 3. The successor itself was used: its own successor is unconfirmed, and the grandparent is too old.
+      t.match(await rotate(sessions, sid, 1), { outcome: 'ROTATED', generation: 2 })
+      t.match(await rotate(sessions, sid, 1), { outcome: 'REPLAY', generation: 2 })
+      t.match(await rotate(sessions, sid, 0), { outcome: 'REUSE' })
+      t.match(await rotate(sessions, sid, 2), { outcome: 'GONE' })
+    }
+  )
+
+  t.test(
+    `${store.driver}: reuse after a confirmation, from the store or the gateway, ends the family`,
+    async (t) => {
+      const sessions = open({ grace: 0, unconfirmed: minute })
+      const [told, asked] = [await begin(sessions), await begin(sessions)]
+      for (const sid of [told, asked]) await rotate(sessions, sid, 0)
+      await touch(sessions, told, 30_000, 1)
+      t.match(await rotate(sessions, told, 0), { outcome: 'REUSE' }, 'confirmed, although seen long ago')
+      t.equal(await sessions.exists(told), false)
+      t.match(await rotate(sessions, asked, 0, { confirmed: 1 }), { outcome: 'REUSE' })
+      t.equal(await sessions.exists(asked), false)
+    }
+  )
+
+  t.test(
+    `${store.driver}: a confirmed successor leaves the grace alone; an unconfirmed one has its bound`,
+    async (t) => {
+      const graceful = open({ grace: minute, unconfirmed: minute })
+      const sid = await begin(graceful)
+      await rotate(graceful, sid, 0)
+      await touch(graceful, sid, 0, 1)
+      t.match(await rotate(graceful, sid, 0), { outcome: 'REPLAY' })
+      const bounded = open({ grace: 0, unconfirmed: 300 })
+      const other = await begin(bounded)
+      await rotate(bounded, other, 0)
+      t.match(await rotate(bounded, other, 0), { outcome: 'REPLAY' })
+      await sleep(320)
+      t.match(
+        await rotate(bounded, other, 0),
+        { outcome: 'REUSE' },
+        'the first exchange counts, not the replay'
+      )
+    }
+  )
+
+  t.test(
+    `${store.driver}: 64 at once with an unconfirmed parent and its successor keep one line`,
+    async (t) => {
+      const sessions = open({ grace: 0, unconfirmed: minute })
+      const sid = await begin(sessions)
+      const all = await Promise.all(Array.from({ length: 64 }, () => rotate(sessions, sid, 0)))
+      t.equal(all.filter(({ outcome }) => outcome === 'ROTATED').length, 1)
+      t.equal(all.filter(({ outcome }) => outcome === 'REPLAY').length, 63)
+      t.same([...new Set(all.map(({ generation }) => generation))], [1])
+      t.match(await rotate(sessions, sid, 1), { outcome: 'ROTATED', generation: 2 })
+    }
+  )
+
+  t.test(
+    `${store.driver}: another client than the one it was given to gets nothing and harms nothing`,
+    async (t) => {
+      const sessions = open({ grace: 0 })
+      const sid = await begin(sessions)
+      t.match(await rotate(sessions, sid, 0, { client: 'other' }), { outcome: 'CLIENT' })
+      t.match(await rotate(sessions, sid, 0, { client: 'web' }), { outcome: 'ROTATED', client: 'web' })
+      t.match(await rotate(sessions, sid, 0, { client: 'other' }), { outcome: 'CLIENT' }, 'not even by reuse')
+      t.match(await rotate(sessions, sid, 1), { outcome: 'ROTATED', generation: 2, methods: ['pwd'] })
+    }
+  )
+
+  t.test(`${store.driver}: ids have 128 random bits behind the user's hash`, async (t) => {
+    const user = newUser()
+    const sids = await Promise.all(Array.from({ length: 64 }, () => begin(open(), user)))
+    const random = sids.map((sid) => Buffer.from(sid.slice(12), 'base64url'))
+    t.ok(sids.every((sid) => userHashOf(sid) === user.userHash))
+    t.ok(random.every(({ length }) => length === 16))
+    // Of 64 ids each bit is 0 in one and 1 in another; that it is not happens once in 2^56 runs.
+    for (let bit = 0; bit < 128; bit += 1) {
+      const ones = random.filter((bytes) => ((bytes[bit >> 3]! >> (bit & 7)) & 1) === 1).length
+      t.ok(ones > 0 && ones < 64, `bit ${bit}`)
+    }
   })
 }

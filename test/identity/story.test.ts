@@ -106,7 +106,7 @@ for (const store of await storeConfigs(t)) {
   )
 
   t.test(`${store.driver}: a spent refresh token ends the family, access tokens included`, async (t) => {
-    const { login, refresh, me } = await start(t, { grace: '0s' })
+    const { login, refresh, me } = await start(t, { grace: '0s', unconfirmed: '0s' })
     const { body: first } = await login()
     const { body: second } = await refresh(first.refresh_token)
     const { body: bystander } = await login()
@@ -313,5 +313,86 @@ for (const store of await storeConfigs(t)) {
       (await ask('GET', `${origin}/.well-known/jwks.json`, { headers: { 'if-none-match': etag } })).status,
       304
     )
+  })
+
+  t.test(`${store.driver}: a parent works again until a token of its successor was used`, async (t) => {
+    const { login, refresh, me } = await start(t, { grace: '0s' })
+    // 1. The answer is lost, several times: the same successor, a fresh access token, the same session.
+    const { body: first } = await login()
+    const answers = [await refresh(first.refresh_token), await refresh(first.refresh_token)]
+    t.same(
+      answers.map(({ status, body }) => [status, body.session, body.refresh_token]),
+      Array(2).fill([200, first.session, answers[0]!.body.refresh_token])
+    )
+    t.not(answers[0]!.body.access_token, answers[1]!.body.access_token)
+    // 2. The access token of before confirms nothing; that of the successor does.
+    t.equal((await me(first.access_token)).status, 200)
+    t.equal((await refresh(first.refresh_token)).status, 200)
+    t.equal((await me(answers[0]!.body.access_token)).status, 200)
+    isProblem(t, await refresh(first.refresh_token), 400, 'INVALID_GRANT')
+    // 3. Two hold it: everything is over.
+    for (const { body } of answers) t.equal((await me(body.access_token)).status, 401)
+    isProblem(t, await refresh(answers[0]!.body.refresh_token), 400, 'INVALID_GRANT')
+  })
+
+  t.test(`${store.driver}: a session belongs to the client it was given to`, async (t) => {
+    const { origin, me, door, refresh } = await start(t, { clients: ['web', 'app'] })
+    const login = (form: string) =>
+      ask('POST', `${origin}/auth/login`, { form: `username=kesa&password=123${form}` })
+    const claimsOf = (token: unknown) =>
+      JSON.parse(Buffer.from(String(token).split('.')[1]!, 'base64url').toString()) as Record<string, unknown>
+    // 1. Named in either spelling, or the first of the list.
+    const [unnamed, snake, camel] = [
+      await login(''),
+      await login('&client_id=app'),
+      await login('&clientId=app')
+    ]
+    t.same(
+      [unnamed, snake, camel].map(({ body }) => claimsOf(body.access_token).client_id),
+      ['web', 'app', 'app']
+    )
+    t.match(claimsOf(snake.body.access_token), { amr: ['pwd'], rg: 0, sid: snake.body.session })
+    isProblem(t, await login('&client_id=other'), 400, 'BAD_REQUEST')
+    isProblem(t, await login('&client_id=app&clientId=app'), 400, 'BAD_REQUEST')
+    // 2. Its user sees which.
+    const { sessions } = (await door('GET', '/auth/sessions', snake.body.access_token)).body
+    const current = (sessions as { current: boolean }[]).find((session) => session.current)
+    t.match(current, { client_id: 'app', amr: ['pwd'], id: snake.body.session })
+    // 3. Another client gets nothing for its refresh token, and the session stays.
+    const refreshAs = (client_id: string) =>
+      ask('POST', `${origin}/auth/refresh`, { json: { refresh_token: snake.body.refresh_token, client_id } })
+    isProblem(t, await refreshAs('web'), 400, 'INVALID_GRANT')
+    isProblem(t, await refreshAs('nobody'), 400, 'INVALID_GRANT')
+    t.equal((await me(snake.body.access_token)).status, 200)
+    const refreshed = await refreshAs('app')
+    t.match(claimsOf(refreshed.body.access_token), { client_id: 'app', amr: ['pwd'], rg: 1 })
+    t.equal((await refresh(refreshed.body.refresh_token)).status, 200, 'who says nothing is not asked')
+  })
+
+  t.test(`${store.driver}: whatever a caller brings along, signing in begins another session`, async (t) => {
+    const { origin, login, me, refresh } = await start(t)
+    // 1. One who plants an id of their own, or one they know to be alive.
+    const { body: planted } = await login('tess', 'pässword')
+    const brought = [
+      { headers: { cookie: `sid=${planted.session}; session=${planted.session}` } },
+      { headers: { 'x-session-id': String(planted.session) } },
+      { token: String(planted.access_token) },
+      { json: { username: 'kesa', password: '123', session: planted.session, sid: planted.session } },
+      { json: { username: 'kesa', password: '123', refresh_token: planted.refresh_token } }
+    ]
+    const seen = new Set([planted.session])
+    for (const extra of brought) {
+      const json = { username: 'kesa', password: '123' }
+      const { status, body } = await ask('POST', `${origin}/auth/login`, { json, ...extra })
+      t.equal(status, 200)
+      t.notOk(seen.has(body.session))
+      seen.add(body.session)
+      t.match((await me(body.access_token)).body, { user: 'kesa', session: body.session })
+    }
+    // 2. The planted one is what it was; a refresh keeps the id.
+    t.match((await me(planted.access_token)).body, { user: 'tess', session: planted.session })
+    const { body: again } = await refresh(planted.refresh_token)
+    t.equal(again.session, planted.session)
+    t.match((await me(again.access_token)).body, { session: planted.session })
   })
 }

@@ -115,6 +115,41 @@ for (const store of stores) {
       }
     )
 
+    t.test(
+      'a token of the successor used at one gateway is known to the other after its batch',
+      async (t) => {
+        const { a, b } = await startTwo(t, store, { grace: '0s', idle: '2s' })
+        const { body: first } = await login(a)
+        const { body: second } = await refresh(a, first.refresh_token)
+        t.equal(await me(a, second.access_token), 200)
+        // Batches are sent four times per idle time; what is over an idle time is over without them.
+        await new Promise((resolve) => setTimeout(resolve, 1200))
+        t.equal((await refresh(b, first.refresh_token)).status, 400)
+        t.equal((await refresh(a, second.refresh_token)).status, 400)
+      }
+    )
+
+    for (const onLimit of ['reject', 'evict-oldest']) {
+      t.test(`50 sign-ins at once at two gateways keep to the cap exactly: ${onLimit}`, async (t) => {
+        const { a, b } = await startTwo(t, store, { sessions: { max: 5, onLimit } })
+        const answers = await Promise.all(
+          Array.from({ length: 50 }, (_, index) => login(index % 2 === 0 ? a : b))
+        )
+        const signedIn = answers.filter(({ status }) => status === 200)
+        t.equal(signedIn.length, onLimit === 'reject' ? 5 : 50)
+        if (onLimit === 'reject') t.ok(answers.every(({ status }) => status === 200 || status === 403))
+        // What was evicted is refused wherever it is shown, as soon as the other gateway has heard of it.
+        for (const { body } of signedIn)
+          if ((await me(a, body.access_token)) === 401) await refusedAfter(b, body.access_token)
+        const alive: unknown[] = []
+        for (const { body } of signedIn) if ((await me(b, body.access_token)) === 200) alive.push(body)
+        t.equal(alive.length, 5)
+        const { access_token } = alive[0] as Answer['body']
+        const { body } = await ask('GET', `${b}/auth/sessions`, { token: String(access_token) })
+        t.equal((body.sessions as unknown[]).length, 5)
+      })
+    }
+
     t.test('what one gateway revoked before the other started holds there as well', async (t) => {
       const { body } = await login(a)
       t.equal((await ask('POST', `${a}/auth/logout`, { token: String(body.access_token) })).status, 204)

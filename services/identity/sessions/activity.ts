@@ -2,15 +2,22 @@ import type { Sessions } from './sessions.ts'
 
 const longestPause = 15_000
 
+interface Seen {
+  at: number
+  /** The newest generation a token of which was used. */
+  generation: number
+}
+
 /**
- * When which session was used last, as this gateway saw it. A request only writes into a map; the store hears of it in a batch,
- * every 15 seconds or four times per idle time, so idle ends are exact to that interval.
+ * When which session was used last, as this gateway saw it, and with a token of which generation. A request only writes into a map;
+ * the store hears of it in a batch, every 15 seconds or four times per idle time, so idle ends are exact to that interval. The
+ * parent of a refresh token whose successor is known here to have arrived is replayable elsewhere for no longer than that.
  */
 export class Activity {
   readonly #sessions: Sessions
   readonly #idle: number
   readonly #now: () => number
-  readonly #seen = new Map<string, number>()
+  readonly #seen = new Map<string, Seen>()
   #unsaved = new Set<string>()
   readonly #timer: NodeJS.Timeout
   #saving: Promise<void> = Promise.resolve()
@@ -22,15 +29,26 @@ export class Activity {
     this.#timer = setInterval(() => void this.save(), Math.max(50, Math.min(longestPause, idle / 4))).unref()
   }
 
-  note(sid: string): void {
-    this.#seen.set(sid, this.#now())
+  /** The session was used, with an access token of this generation; without one by its refresh token. */
+  note(sid: string, generation = 0): void {
+    const seen = this.#seen.get(sid)
+    if (seen === undefined) this.#seen.set(sid, { at: this.#now(), generation })
+    else {
+      seen.at = this.#now()
+      if (generation > seen.generation) seen.generation = generation
+    }
     this.#unsaved.add(sid)
   }
 
   /** True when this gateway saw the session within the idle time. */
   isAwake(sid: string): boolean {
     const seen = this.#seen.get(sid)
-    return seen !== undefined && this.#now() - seen < this.#idle
+    return seen !== undefined && this.#now() - seen.at < this.#idle
+  }
+
+  /** The newest generation this gateway has seen a token of. */
+  confirmed(sid: string): number {
+    return this.#seen.get(sid)?.generation ?? 0
   }
 
   forget(sid: string): void {
@@ -51,13 +69,16 @@ export class Activity {
 
   async #save(): Promise<void> {
     const now = this.#now()
-    for (const [sid, seen] of this.#seen) if (now - seen >= this.#idle) this.forget(sid)
+    for (const [sid, { at }] of this.#seen) if (now - at >= this.#idle) this.forget(sid)
     const unsaved = this.#unsaved
     if (unsaved.size === 0) return
     this.#unsaved = new Set()
     try {
       await this.#sessions.touch(
-        [...unsaved].map((sid) => [sid, Math.max(0, now - (this.#seen.get(sid) ?? now))])
+        [...unsaved].map((sid) => {
+          const seen = this.#seen.get(sid)
+          return { sid, age: Math.max(0, now - (seen?.at ?? now)), confirmed: seen?.generation ?? 0 }
+        })
       )
     } catch {
       for (const sid of unsaved) if (this.#seen.has(sid)) this.#unsaved.add(sid)

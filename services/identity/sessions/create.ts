@@ -14,7 +14,7 @@ export type Created =
 
 /**
  * Begins a session.
- * KEYS session, index, epoch. ARGV sid, uid, idle, absolute, cap, evict (1 or 0), least epoch, address, agent, stamp, prefix.
+ * KEYS session, index, epoch. ARGV sid, uid, idle, absolute, cap, evict (1 or 0), least epoch, address, agent, stamp, prefix, client, methods.
  */
 export const create: Operation<Created> = {
   name: 'session-create',
@@ -45,7 +45,7 @@ if epoch < floor then
 end
 local ends = now + absolute
 redis.call('HSET', KEYS[1], 'uid', uid, 'ep', whole(epoch), 'cr', whole(now), 'ls', whole(now), 'ax', whole(ends),
-  'gen', '0', 'rat', whole(now), 'ip', ARGV[8], 'ua', ARGV[9], 'fp', ARGV[10])
+  'gen', '0', 'rat', whole(now), 'cf', '0', 'ip', ARGV[8], 'ua', ARGV[9], 'fp', ARGV[10], 'cid', ARGV[12], 'amr', ARGV[13])
 redis.call('PEXPIRE', KEYS[1], whole(math.min(idle, absolute)))
 redis.call('ZADD', KEYS[2], whole(now), sid)
 redis.call('PEXPIRE', KEYS[2], whole(absolute))
@@ -53,7 +53,9 @@ return {'CREATED', epoch, now, ends, evicted}
 `,
 
   transact(tx, [session = '', , epochKey = ''], args) {
-    const [sid, uid, address, agent, stamp, prefix] = [0, 1, 7, 8, 9, 10].map((at) => String(args[at]))
+    const [sid, uid, address, agent, stamp, prefix, client, methods] = [0, 1, 7, 8, 9, 10, 11, 12].map((at) =>
+      String(args[at])
+    )
     const [idle = 0, absolute = 0, cap = 0, evict, floor = 0] = args.slice(2, 7).map(Number)
     const evicted = cap > 0 ? overflow(tx, prefix!, cap) : []
     if (evicted.length > 0 && evict !== 1) return ['CAP']
@@ -71,8 +73,11 @@ return {'CREATED', epoch, now, ends, evicted}
       expiresAt,
       generation: 0,
       rotatedAt: tx.now,
+      confirmed: 0,
       address: address!,
       agent: agent!,
+      client: client!,
+      methods: methods!.split(' '),
       stamp: stamp!
     }
     tx.put(session, record, Math.min(idle, absolute))

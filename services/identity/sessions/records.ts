@@ -10,12 +10,18 @@ export interface SessionRecord {
   readonly expiresAt: number
   readonly address: string
   readonly agent: string
+  /** The client (RFC 6749 1.1) the session was given to. */
+  readonly client: string
+  /** How the user proved to be who they are (RFC 8176). */
+  readonly methods: readonly string[]
 }
 
 /** The same in the embedded store, with what only the operations need. */
 export interface StoredSession extends SessionRecord {
   readonly generation: number
   readonly rotatedAt: number
+  /** The newest generation of which a token was used. Below `generation` nobody is known to have got the newest answer. */
+  readonly confirmed: number
   /** The user's stamp (password) when the session began. */
   readonly stamp: string
 }
@@ -38,7 +44,7 @@ local function whole(n) return string.format('%.0f', n) end
 `
 
 /** Fields of a session in the order `readLua` returns them. */
-const fields = ['uid', 'ep', 'cr', 'ls', 'ax', 'ip', 'ua'] as const
+const fields = ['uid', 'ep', 'cr', 'ls', 'ax', 'ip', 'ua', 'cid', 'amr'] as const
 
 /** Lua: `read(key)` gives the values of `fields` as strings, or false without the session. */
 export const readLua = `
@@ -56,11 +62,16 @@ export const toRow = (session: SessionRecord): (string | number)[] => [
   session.lastSeenAt,
   session.expiresAt,
   session.address,
-  session.agent
+  session.agent,
+  session.client,
+  session.methods.join(' ')
 ]
 
 export function fromRow(sid: string, row: unknown): SessionRecord {
-  const [uid, epoch, createdAt, lastSeenAt, expiresAt, address, agent] = row as (string | number)[]
+  const [uid, epoch, createdAt, lastSeenAt, expiresAt, address, agent, client, methods] = row as (
+    | string
+    | number
+  )[]
   return {
     sid,
     uid: String(uid),
@@ -69,6 +80,8 @@ export function fromRow(sid: string, row: unknown): SessionRecord {
     lastSeenAt: Number(lastSeenAt),
     expiresAt: Number(expiresAt),
     address: String(address),
-    agent: String(agent)
+    agent: String(agent),
+    client: String(client),
+    methods: String(methods).split(' ')
   }
 }

@@ -3,13 +3,23 @@ import { clockLua, type StoredSession } from './records.ts'
 
 /**
  * - ROTATED: the token was the newest; its successor is `generation`.
- * - REPLAY: the token is the immediate parent, shown again inside the grace; `generation` is the successor it already has.
+ * - REPLAY: the token is the immediate parent, shown again inside the grace, or while nobody is known to have got its successor;
+ *   `generation` is the successor it already has.
  * - FASTFORWARD: the token is newer than the store remembers: the store lost a write. It counts as the newest.
  * - REUSE: the token is older than that: two parties hold it. The session is gone with this very operation.
  * - EXPIRED, REVOKED: the session was over, by time or because its user's sessions were ended. It is gone.
+ * - CLIENT: the session was given to another client than the one that asks. Nothing changed.
  * - GONE: there is no such session.
  */
-export type RotateOutcome = 'ROTATED' | 'REPLAY' | 'FASTFORWARD' | 'REUSE' | 'EXPIRED' | 'REVOKED' | 'GONE'
+export type RotateOutcome =
+  | 'ROTATED'
+  | 'REPLAY'
+  | 'FASTFORWARD'
+  | 'REUSE'
+  | 'EXPIRED'
+  | 'REVOKED'
+  | 'CLIENT'
+  | 'GONE'
 
 export interface Rotated {
   readonly outcome: RotateOutcome
@@ -20,32 +30,39 @@ export interface Rotated {
   readonly now: number
   readonly createdAt: number
   readonly expiresAt: number
+  readonly client: string
+  readonly methods: readonly string[]
   /** Sessions the user still has, after a REUSE. */
   readonly remaining: number
 }
 
 /**
  * Exchanges one generation of a session's refresh token for the next.
- * KEYS session, index, epoch. ARGV sid, generation, grace, idle, prefix.
+ * KEYS session, index, epoch. ARGV sid, generation, grace, idle, prefix, unconfirmed, confirmed, client ('' for whichever).
  */
 export const rotate: Operation<Rotated> = {
   name: 'session-rotate',
 
   lua: `${clockLua}
 local sid, given, grace, idle = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local s = redis.call('HMGET', KEYS[1], 'gen', 'rat', 'ep', 'ax', 'uid', 'fp', 'cr', 'ls')
+local unconfirmed, confirmed, client = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local s = redis.call('HMGET', KEYS[1], 'gen', 'rat', 'ep', 'ax', 'uid', 'fp', 'cr', 'ls', 'cf', 'cid', 'amr')
 if not s[1] then return {'GONE'} end
 local generation, rotatedAt, ends = tonumber(s[1]), tonumber(s[2]), tonumber(s[4])
+local waited, window = now - rotatedAt, grace
+if math.max(confirmed, tonumber(s[9])) < generation then window = math.max(grace, unconfirmed) end
 local outcome
 if now >= ends or now >= tonumber(s[8]) + idle then
   outcome = 'EXPIRED'
 elseif tonumber(s[3]) < tonumber(redis.call('GET', KEYS[3]) or '0') then
   outcome = 'REVOKED'
+elseif client ~= '' and client ~= s[10] then
+  return {'CLIENT'}
 elseif given == generation then
   outcome = 'ROTATED'
 elseif given > generation then
   outcome = 'FASTFORWARD'
-elseif given == generation - 1 and now - rotatedAt < grace then
+elseif given == generation - 1 and waited < window then
   outcome = 'REPLAY'
 else
   outcome = 'REUSE'
@@ -64,11 +81,11 @@ else
   redis.call('ZREM', KEYS[2], sid)
   remaining = redis.call('ZCARD', KEYS[2])
 end
-return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining}
+return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining, s[10], s[11]}
 `,
 
   transact(tx, [key = '', , epochKey = ''], args) {
-    const [given = 0, grace = 0, idle = 0] = args.slice(1, 4).map(Number)
+    const [given = 0, grace = 0, idle = 0, , unconfirmed = 0, confirmed = 0] = args.slice(1, 7).map(Number)
     const session = tx.get<StoredSession>(key)
     if (session === undefined) return ['GONE']
     const outcome = outcomeOf(session, {
@@ -76,8 +93,12 @@ return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining}
       given,
       grace,
       idle,
+      unconfirmed,
+      confirmed,
+      client: String(args[7]),
       epoch: tx.get<number>(epochKey) ?? 0
     })
+    if (outcome === 'CLIENT') return [outcome]
     const isNew = outcome === 'ROTATED' || outcome === 'FASTFORWARD'
     const generation = isNew ? given + 1 : session.generation
     let remaining = 0
@@ -89,15 +110,14 @@ return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining}
       tx.remove(key)
       remaining = [...tx.range(String(args[4]))].length
     }
-    const { uid, epoch, stamp, createdAt, expiresAt } = session
-    return [outcome, generation, uid, epoch, stamp, tx.now, createdAt, expiresAt, remaining]
+    const { uid, epoch, stamp, createdAt, expiresAt, client, methods } = session
+    const about = [createdAt, expiresAt, remaining, client, methods.join(' ')]
+    return [outcome, generation, uid, epoch, stamp, tx.now, ...about]
   },
 
   decode(raw) {
-    const [outcome, generation, uid, epoch, stamp, now, createdAt, expiresAt, remaining] = raw as (
-      | string
-      | number
-    )[]
+    const [outcome, generation, uid, epoch, stamp, now, ...about] = raw as (string | number)[]
+    const [createdAt, expiresAt, remaining, client, methods] = about
     return {
       outcome: outcome as RotateOutcome,
       generation: Number(generation),
@@ -107,6 +127,8 @@ return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining}
       now: Number(now),
       createdAt: Number(createdAt),
       expiresAt: Number(expiresAt),
+      client: String(client),
+      methods: String(methods).split(' '),
       remaining: Number(remaining)
     }
   }
@@ -117,13 +139,20 @@ interface Attempt {
   readonly given: number
   readonly grace: number
   readonly idle: number
+  readonly unconfirmed: number
+  readonly confirmed: number
+  readonly client: string
   readonly epoch: number
 }
 
-function outcomeOf(session: StoredSession, { now, given, grace, idle, epoch }: Attempt): RotateOutcome {
+function outcomeOf(session: StoredSession, attempt: Attempt): RotateOutcome {
+  const { now, given, grace, idle, epoch, client } = attempt
   if (now >= session.expiresAt || now >= session.lastSeenAt + idle) return 'EXPIRED'
   if (session.epoch < epoch) return 'REVOKED'
+  if (client !== '' && client !== session.client) return 'CLIENT'
   if (given === session.generation) return 'ROTATED'
   if (given > session.generation) return 'FASTFORWARD'
-  return given === session.generation - 1 && now - session.rotatedAt < grace ? 'REPLAY' : 'REUSE'
+  const isConfirmed = Math.max(session.confirmed, attempt.confirmed) >= session.generation
+  const window = isConfirmed ? grace : Math.max(grace, attempt.unconfirmed)
+  return given === session.generation - 1 && now - session.rotatedAt < window ? 'REPLAY' : 'REUSE'
 }

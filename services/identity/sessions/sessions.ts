@@ -23,6 +23,8 @@ export interface SessionPolicy {
   readonly absolute: number
   /** Milliseconds in which a used refresh token may be shown again. */
   readonly grace: number
+  /** The same for one whose successor nobody is known to have got. */
+  readonly unconfirmed: number
   /** Sessions a user may have; 0 for any number. */
   readonly cap: number
   readonly evicts: boolean
@@ -35,6 +37,25 @@ export interface NewSession {
   readonly leastEpoch: number
   readonly address: string
   readonly agent: string
+  readonly client: string
+  readonly methods: readonly string[]
+}
+
+/** A refresh token that is shown. */
+export interface Presented {
+  readonly sid: string
+  readonly generation: number
+  /** The newest generation this gateway has seen a token of; the store may not have heard of it yet. */
+  readonly confirmed: number
+  /** The client that shows it, when it says so. */
+  readonly client: string | undefined
+}
+
+/** The use of a session, `age` milliseconds ago; `confirmed` is the newest generation a token of which was used. */
+export interface Use {
+  readonly sid: string
+  readonly age: number
+  readonly confirmed: number
 }
 
 const onlineKeys = [onlineSessionsKey, onlineUsersKey]
@@ -54,7 +75,7 @@ export class Sessions {
   /** Always a new id: what a caller brought along never becomes a session. */
   async create(session: NewSession): Promise<Created & { readonly sid: string }> {
     const { idle, absolute, cap, evicts } = this.#policy
-    const { uid, userHash, leastEpoch, address, agent, stamp } = session
+    const { uid, userHash, leastEpoch, address, agent, stamp, client, methods } = session
     const sid = newSessionId(userHash)
     const created = await this.#store.run(
       create,
@@ -70,19 +91,21 @@ export class Sessions {
         address,
         agent,
         stamp,
-        sessionPrefix(userHash)
+        sessionPrefix(userHash),
+        client,
+        methods.join(' ')
       ]
     )
     return { ...created, sid }
   }
 
-  rotate(sid: string, generation: number): Promise<Rotated> {
+  rotate({ sid, generation, confirmed, client = '' }: Presented): Promise<Rotated> {
     const hash = userHashOf(sid)
-    const { grace, idle } = this.#policy
+    const { grace, unconfirmed, idle } = this.#policy
     return this.#store.run(
       rotate,
       [sessionKey(hash, sid), indexKey(hash), epochKey(hash)],
-      [sid, generation, grace, idle, sessionPrefix(hash)]
+      [sid, generation, grace, idle, sessionPrefix(hash), unconfirmed, confirmed, client]
     )
   }
 
@@ -140,18 +163,18 @@ export class Sessions {
   }
 
   /** Notes the use of many sessions, a bounded number of operations at a time. */
-  async touch(used: readonly (readonly [sid: string, age: number])[]): Promise<void> {
+  async touch(used: readonly Use[]): Promise<void> {
     const { idle } = this.#policy
     for (let at = 0; at < used.length; at += atMostTouches) {
       const some = used.slice(at, at + atMostTouches)
       const found = await Promise.all(
-        some.map(([sid, age]) => {
+        some.map(({ sid, age, confirmed }) => {
           const hash = userHashOf(sid)
-          return this.#store.run(touch, [sessionKey(hash, sid), indexKey(hash)], [sid, age, idle])
+          return this.#store.run(touch, [sessionKey(hash, sid), indexKey(hash)], [sid, age, idle, confirmed])
         })
       )
       const alive = some.filter((_, index) => found[index])
-      if (alive.length > 0) await this.markOnline(alive)
+      if (alive.length > 0) await this.markOnline(alive.map(({ sid, age }) => [sid, age] as const))
     }
   }
 }

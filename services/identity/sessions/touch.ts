@@ -2,15 +2,17 @@ import type { Operation } from '../../store/store.ts'
 import { clockLua, type StoredSession } from './records.ts'
 
 /**
- * Notes that a session was used `age` milliseconds ago, never backwards. KEYS session, index. ARGV sid, age, idle.
+ * Notes that a session was used `age` milliseconds ago, never backwards, and that a token of the generation `confirmed` was.
+ * KEYS session, index. ARGV sid, age, idle, confirmed.
  * False when there is no such session.
  */
 export const touch: Operation<boolean> = {
   name: 'session-touch',
 
   lua: `${clockLua}
-local s = redis.call('HMGET', KEYS[1], 'ls', 'ax')
+local s = redis.call('HMGET', KEYS[1], 'ls', 'ax', 'cf')
 if not s[1] then return 0 end
+if tonumber(ARGV[4]) > tonumber(s[3]) then redis.call('HSET', KEYS[1], 'cf', ARGV[4]) end
 local seen, idle = now - tonumber(ARGV[2]), tonumber(ARGV[3])
 if seen > tonumber(s[1]) then
   redis.call('HSET', KEYS[1], 'ls', whole(seen))
@@ -23,10 +25,12 @@ return 1
   transact(tx, [key = ''], args) {
     const session = tx.get<StoredSession>(key)
     if (session === undefined) return 0
-    const [age = 0, idle = 0] = args.slice(1).map(Number)
-    const lastSeenAt = tx.now - age
-    if (lastSeenAt > session.lastSeenAt) {
-      tx.put(key, { ...session, lastSeenAt }, Math.min(lastSeenAt + idle, session.expiresAt) - tx.now)
+    const [age = 0, idle = 0, used = 0] = args.slice(1).map(Number)
+    const lastSeenAt = Math.max(tx.now - age, session.lastSeenAt)
+    const confirmed = Math.max(used, session.confirmed)
+    if (lastSeenAt > session.lastSeenAt || confirmed > session.confirmed) {
+      const left = Math.min(lastSeenAt + idle, session.expiresAt) - tx.now
+      tx.put(key, { ...session, lastSeenAt, confirmed }, left)
     }
     return 1
   },

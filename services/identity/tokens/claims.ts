@@ -21,13 +21,15 @@ export interface AccessClaims extends JSONObject {
   readonly client_id?: string
   readonly sid?: string
   readonly ep?: number
+  /** The generation of the refresh token it was given out with. */
+  readonly rg?: number
   readonly scope?: string
   readonly roles?: readonly string[]
 }
 
 /** Checks what does not depend on the route, at the time `now` in seconds; the audience is checked for each route. */
 export function checkClaims(claims: JSONObject, rules: ClaimRules, now: number): AccessClaims | Reason {
-  const { iss, sub, aud, exp, iat, nbf, jti, client_id: client, sid, ep, scope, roles } = claims
+  const { iss, sub, aud, exp, iat, nbf, jti, client_id: client, sid, ep, rg, scope, roles } = claims
   if (!isTime(exp)) return 'claims.exp'
   if (!isTime(iat)) return 'claims.iat'
   if (nbf !== undefined && !isTime(nbf)) return 'claims.nbf'
@@ -43,6 +45,7 @@ export function checkClaims(claims: JSONObject, rules: ClaimRules, now: number):
     (client === undefined || isName(client)) &&
     (sid === undefined || isName(sid)) &&
     (ep === undefined || isTime(ep)) &&
+    (rg === undefined || isTime(rg)) &&
     (scope === undefined || typeof scope === 'string') &&
     (roles === undefined || (Array.isArray(roles) && roles.every(isName)))
   return isSound ? (claims as AccessClaims) : 'claims.form'
