@@ -94,6 +94,7 @@ for (const store of stores) {
       t.match(await rotate(sessions, used, 0), { outcome: 'ROTATED' })
       await sleep(300)
       t.equal(await sessions.exists(used), false, 'rotation does not extend the absolute end')
+      await sessions.markOffline([[used, 0]])
     }
   )
 
