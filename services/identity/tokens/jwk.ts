@@ -9,6 +9,7 @@ import {
   verify
 } from 'node:crypto'
 import { isCanonical } from './base64url.ts'
+import { isRoca } from './roca.ts'
 
 /** A key that verifies, pinned to its one algorithm: what a token's header says never chooses how it is verified. */
 export interface VerifyKey {
@@ -95,6 +96,9 @@ function rsa(jwk: JsonWebKey, alg: string): VerifyKey['verify'] {
   const { modulusLength = 0, publicExponent = 0n } = key.asymmetricKeyDetails ?? {}
   if (modulusLength < 2048) throw new KeyRefused('the RSA key is shorter than 2048 bits')
   if (publicExponent < 3n || publicExponent % 2n === 0n) throw new KeyRefused('the RSA exponent is unsafe')
+  if (isRoca(BigInt(`0x${Buffer.from(jwk.n!, 'base64url').toString('hex')}`))) {
+    throw new KeyRefused('the RSA key is of a kind that can be factored (CVE-2017-15361)')
+  }
   const bytes = Math.ceil(modulusLength / 8)
   const options = alg.startsWith('PS')
     ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }
