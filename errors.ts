@@ -181,6 +181,13 @@ export const UsersUnavailable = kind(
   true,
   'The users cannot be read at the moment; try again.'
 )
+export const KeysUnavailable = kind(
+  'KEYS_UNAVAILABLE',
+  503,
+  'gateway',
+  true,
+  'There is no key to sign with at the moment; try again, or tell who runs the gateway.'
+)
 export const Overloaded = kind('OVERLOADED', 503, 'gateway', true, 'The gateway is busy; try again.')
 export const Draining = kind(
   'DRAINING',

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import type { NewAlgorithm } from '../../services/identity/keys/signing-key.ts'
 import { say } from '../say.ts'
 
 /** `toll key ls|rotate`: the keys that sign tokens. Running gateways read the file again by themselves. */
@@ -13,7 +14,8 @@ export function keyCommand(program: Command): void {
     .option('--json', 'print the list as JSON')
     .action(async ({ json }: { json?: boolean }, command: Command) => {
       const { path } = await keySettings(command)
-      const { readKeyFile, stateOf } = await import('../../services/identity/keys/key-file.ts')
+      const { readKeyFile } = await import('../../services/identity/keys/key-file.ts')
+      const { stateOf, signFromOf } = await import('../../services/identity/keys/key-record.ts')
       const keys = await readKeyFile(path)
       const now = Date.now()
       const rows = keys.map((record) => ({
@@ -21,7 +23,7 @@ export function keyCommand(program: Command): void {
         use: record.use,
         alg: record.alg,
         state: stateOf(record, keys, now),
-        signFrom: new Date(record.signFrom).toISOString(),
+        signFrom: new Date(signFromOf(record)).toISOString(),
         verifyUntil: record.verifyUntil === undefined ? null : new Date(record.verifyUntil).toISOString()
       }))
       const lines = rows.map(({ kid, use, alg, state, verifyUntil }) =>
@@ -41,7 +43,7 @@ export function keyCommand(program: Command): void {
     )
     .option('--json', 'print the answer as JSON')
     .action(async ({ now: atOnce, json }: { now?: boolean; json?: boolean }, command: Command) => {
-      const { path, accessLife, refreshLife } = await keySettings(command)
+      const { path, accessLife, refreshLife, algorithm } = await keySettings(command)
       const { readAhead, publishAhead, newKeys, rotateKeys, writeKeys } = await import(
         '../../services/identity/keys/key-file.ts'
       )
@@ -49,7 +51,7 @@ export function keyCommand(program: Command): void {
       if (!existsSync(path)) {
         // Keys to be handed out to several gateways, before any of them runs.
         const { createFile } = await import('../../services/identity/files/private-file.ts')
-        const first = newKeys(now)
+        const first = newKeys(now, algorithm)
         await createFile(path, writeKeys(first))
         const kids = first.map(({ kid }) => kid)
         say(
@@ -60,7 +62,7 @@ export function keyCommand(program: Command): void {
         return
       }
       const signFrom = now + (atOnce === true ? readAhead : publishAhead)
-      const keys = await rotateKeys(path, { now, signFrom, accessLife, refreshLife })
+      const keys = await rotateKeys(path, { now, signFrom, accessLife, refreshLife, algorithm })
       const kids = keys.filter((record) => record.signFrom === signFrom).map(({ kid }) => kid)
       const since = new Date(signFrom).toISOString()
       say(json, { kids, signFrom: since }, `New keys ${kids.join(' and ')} sign from ${since} on.`)
@@ -71,6 +73,7 @@ interface KeySettings {
   readonly path: string
   readonly accessLife: number
   readonly refreshLife: number
+  readonly algorithm: NewAlgorithm
 }
 
 async function keySettings(command: Command): Promise<KeySettings> {
@@ -83,6 +86,7 @@ async function keySettings(command: Command): Promise<KeySettings> {
   return {
     path: resolve(directory, value.auth.keys.path),
     accessLife: toMilliseconds(value.auth.access) + margin,
-    refreshLife: toMilliseconds(value.auth.refresh) + margin
+    refreshLife: toMilliseconds(value.auth.refresh) + margin,
+    algorithm: value.auth.keys.algorithm
   }
 }

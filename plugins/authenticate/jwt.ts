@@ -2,6 +2,7 @@ import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { missing } from '../../services/identity/challenge.ts'
 import type { Identity } from '../../services/identity/identity.ts'
+import { signingAlgorithms } from '../../services/identity/keys/signing-key.ts'
 import type { AccessClaims } from '../../services/identity/tokens/claims.ts'
 import { bearerOf } from './bearer.ts'
 import { refused } from './refusals.ts'
@@ -25,18 +26,19 @@ export async function registerJwt(
   const { keys } = identity
   await app.register(fastifyJwt, {
     secret: {
-      private: (_request, _payload, done) => done(null, keys.active().privatePem),
+      private: (_request, _payload, done) => done(null, keys.active().signer),
       public: (_request, token, done) => {
         const { header } = token as { header: { kid?: unknown } }
-        const pem = typeof header.kid === 'string' ? keys.publicPem(header.kid) : undefined
-        if (pem === undefined) done(refused('kid') as unknown as Error, undefined)
-        else done(null, pem)
+        const key = typeof header.kid === 'string' ? keys.checker(header.kid) : undefined
+        if (key === undefined) done(refused('kid') as unknown as Error, undefined)
+        else done(null, key)
       }
     },
     decode: { complete: true },
-    sign: { algorithm: 'ES256' },
+    // A plugin's own call is signed as its key wants it; what the doors sign says more.
+    sign: {},
     verify: {
-      algorithms: ['ES256'],
+      algorithms: [...signingAlgorithms],
       checkTyp: 'at+jwt',
       allowedIss: issuer,
       allowedAud: audience,
@@ -65,10 +67,10 @@ export async function registerJwt(
 
 /** An access token with these claims (RFC 9068), signed by the active key. */
 export function signAccess(reply: FastifyReply, identity: Identity, claims: AccessClaims): Promise<string> {
-  const { kid, privatePem } = identity.keys.active()
+  const { kid, alg, signer } = identity.keys.active()
   return reply.jwtSign(claims, {
-    key: privatePem,
-    algorithm: 'ES256',
-    header: { alg: 'ES256', typ: 'at+jwt', kid }
+    key: signer,
+    algorithm: alg,
+    header: { alg, typ: 'at+jwt', kid }
   })
 }

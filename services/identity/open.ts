@@ -57,7 +57,11 @@ export async function createIdentity(
   let keys: KeyRing | undefined
   let apiKeys: ApiKeys | undefined
   try {
-    keys = await KeyRing.open(resolve(directory, auth.keys.path), now, warn)
+    keys = await KeyRing.open(resolve(directory, auth.keys.path), {
+      now,
+      warn,
+      algorithm: auth.keys.algorithm
+    })
     if (auth.apiKeys !== undefined)
       apiKeys = await ApiKeys.open(resolve(directory, auth.apiKeys.path), now, warn)
     const sessions = new Sessions(store, {

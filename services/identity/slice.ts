@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Duration } from '../../config/units.ts'
 import { apiKeysSlice } from './api-keys/slice.ts'
+import { keysSlice } from './keys/slice.ts'
 import { sessionOptions } from './sessions/slice.ts'
 
 const closed = { additionalProperties: false } as const
@@ -49,18 +50,7 @@ export const authSlice = Type.Object(
       )
     ),
     apiKeys: apiKeysSlice,
-    keys: Type.Object(
-      {
-        path: Type.String({
-          description:
-            'The file with the signing keys, relative to the config file; made when missing. Gateways that share sessions share it.',
-          default: '.toll/keys.json',
-          minLength: 1,
-          maxLength: 4096
-        })
-      },
-      { ...closed, default: {}, description: 'The keys that sign and verify tokens.' }
-    ),
+    keys: keysSlice,
     maxStaleness: Duration({
       description:
         'How long the gateway trusts its list of ended sessions while the store does not answer; then it answers 503 on routes with session "revocable".',

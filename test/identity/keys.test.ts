@@ -3,13 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { importJWK, jwtVerify } from 'jose'
 import t, { type Test } from 'tap'
-import {
-  newKeys,
-  parseKeyFile,
-  rotateKeys,
-  stateOf,
-  writeKeys
-} from '../../services/identity/keys/key-file.ts'
+import { newKeys, rotateKeys, writeKeys } from '../../services/identity/keys/key-file.ts'
+import { parseKeyFile, stateOf } from '../../services/identity/keys/key-record.ts'
 import { KeyRing } from '../../services/identity/keys/key-ring.ts'
 import { ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
@@ -22,7 +17,7 @@ function pathOf(t: Test): string {
 }
 
 async function openRing(t: Test, path: string, now: () => number = Date.now): Promise<KeyRing> {
-  const ring = await KeyRing.open(path, now, () => {})
+  const ring = await KeyRing.open(path, { now })
   t.teardown(() => ring.close())
   return ring
 }
@@ -96,10 +91,7 @@ t.test('a key file that is open to others, broken or incomplete is refused in on
   await openRing(t, path)
   const text = readFileSync(path, 'utf8')
   chmodSync(path, 0o644)
-  await t.rejects(
-    KeyRing.open(path, Date.now, () => {}),
-    { message: /chmod 600/ }
-  )
+  await t.rejects(KeyRing.open(path), { message: /chmod 600/ })
   chmodSync(path, 0o640)
   await openRing(t, path)
   const { keys } = JSON.parse(text) as { keys: Record<string, unknown>[] }
@@ -119,19 +111,21 @@ t.test('a key file that is open to others, broken or incomplete is refused in on
     })
   }
   for (const [name, wrong] of Object.entries(broken)) {
-    t.throws(() => parseKeyFile(path, wrong, 0o600), { message: /^[^\n]+\.$/ }, name)
-    t.notMatch(
-      messageOf(() => parseKeyFile(path, wrong, 0o600)),
-      String(sig.d),
-      'no part of a key is told'
+    writeFileSync(path, wrong)
+    const message = await KeyRing.open(path).then(
+      () => '',
+      ({ message }: Error) => message
     )
+    t.match(message, /^[^\n]+\.$/, name)
+    t.ok(message.includes(path), 'the file is named')
+    t.notMatch(message, String(sig.d), 'no part of a key is told')
   }
 })
 
 t.test('a ring lives on when its file breaks, and says so once', async (t) => {
   const path = pathOf(t)
   const warnings: string[] = []
-  const ring = await KeyRing.open(path, Date.now, (sentence) => warnings.push(sentence))
+  const ring = await KeyRing.open(path, { warn: (sentence) => warnings.push(sentence) })
   t.teardown(() => ring.close())
   const { kid } = ring.active()
   writeFileSync(path, '{')
@@ -182,14 +176,5 @@ t.test(
 )
 
 t.test('a new file holds what the ring needs', async (t) => {
-  t.equal(parseKeyFile('keys.json', writeKeys(newKeys(0)), 0o600).length, 3)
+  t.equal(parseKeyFile('keys.json', writeKeys(newKeys(0)), 0o600).records.length, 3)
 })
-
-function messageOf(run: () => unknown): string {
-  try {
-    run()
-    return ''
-  } catch (error) {
-    return (error as Error).message
-  }
-}

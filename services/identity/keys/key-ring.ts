@@ -1,47 +1,40 @@
-import {
-  createHash,
-  createHmac,
-  createPrivateKey,
-  createPublicKey,
-  createSecretKey,
-  type KeyObject
-} from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
+import { KeysUnavailable } from '../../../errors.ts'
 import { createFile } from '../files/private-file.ts'
 import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
-import { importJwk, type VerifyKey } from '../tokens/jwk.ts'
-import { type KeyRecord, newKeys, parseKeyFile, type SigningRecord, writeKeys } from './key-file.ts'
-
-export interface SigningKey extends VerifyKey {
-  readonly kid: string
-  readonly privatePem: string
-  readonly publicPem: string
-}
-
-interface Timed<Key> {
-  readonly key: Key
-  readonly signFrom: number
-  readonly verifyUntil: number
-}
-
-interface Ring {
-  readonly signing: ReadonlyMap<string, Timed<SigningKey>>
-  readonly refresh: ReadonlyMap<string, Timed<{ readonly kid: string; readonly secret: KeyObject }>>
-  readonly userHash: KeyObject
-  readonly records: readonly SigningRecord[]
-}
+import type { VerifyKey } from '../tokens/jwk.ts'
+import { newKeys, writeKeys } from './key-file.ts'
+import {
+  activeOf,
+  isUsable,
+  type KeyRecord,
+  type KeySet,
+  type KeyUse,
+  parseKeyFile,
+  requireUses
+} from './key-record.ts'
+import type { NewAlgorithm, SigningKey } from './signing-key.ts'
 
 const pollInterval = 1000
+const uses = ['sig', 'refresh', 'user-hash'] as const
+
+export interface KeyRingOptions {
+  readonly now?: () => number
+  readonly warn?: (sentence: string) => void
+  /** What the signing key of a new file is for. */
+  readonly algorithm?: NewAlgorithm
+}
 
 /**
  * The gateway's keys, as their file says at this moment. States follow from absolute times, so gateways agree without a leader:
  * a key is next until `signFrom`, active until a later one signs, retired until `verifyUntil`.
  */
 export class KeyRing {
-  readonly #file: WatchedFile<Ring>
+  readonly #file: WatchedFile<KeySet>
   readonly #now: () => number
   readonly #timer: NodeJS.Timeout
 
-  private constructor(file: WatchedFile<Ring>, now: () => number, warn: (sentence: string) => void) {
+  private constructor(file: WatchedFile<KeySet>, { now = Date.now, warn = () => {} }: KeyRingOptions) {
     this.#file = file
     this.#now = now
     this.#timer = setInterval(() => {
@@ -53,16 +46,21 @@ export class KeyRing {
   }
 
   /** Reads the key file, or makes it; of several processes that start at once one makes it and all read it. */
-  static async open(path: string, now: () => number, warn: (sentence: string) => void): Promise<KeyRing> {
-    const parse = (text: string, mode: number): Ring => toRing(parseKeyFile(path, text, mode))
+  static async open(path: string, options: KeyRingOptions = {}): Promise<KeyRing> {
+    const now = options.now ?? Date.now
+    const parse = (text: string, mode: number): KeySet => {
+      const keys = parseKeyFile(path, text, mode)
+      requireUses(path, keys.records, uses, now())
+      return keys
+    }
     try {
-      return new KeyRing(await WatchedFile.open(path, parse), now, warn)
+      return new KeyRing(await WatchedFile.open(path, parse), options)
     } catch (error) {
       if (!isMissing(error)) throw readable(path, error)
     }
     try {
-      await createFile(path, writeKeys(newKeys(now())))
-      return new KeyRing(await WatchedFile.open(path, parse), now, warn)
+      await createFile(path, writeKeys(newKeys(now(), options.algorithm)))
+      return new KeyRing(await WatchedFile.open(path, parse), options)
     } catch (error) {
       throw readable(path, error)
     }
@@ -75,44 +73,53 @@ export class KeyRing {
 
   /** The key that verifies tokens with this kid, unless its time is over. */
   find(kid: string): VerifyKey | undefined {
-    return inForce(this.#file.value.signing.get(kid), this.#now())
+    return this.#signing(kid)
   }
 
-  /** The same key for libraries that want PEM. */
-  publicPem(kid: string): string | undefined {
-    return inForce(this.#file.value.signing.get(kid), this.#now())?.publicPem
+  /** The same key in the form that libraries take. */
+  checker(kid: string): string | Buffer | undefined {
+    return this.#signing(kid)?.checker
   }
 
-  /** The key that signs access tokens now. */
+  /** The key that signs tokens now. Throws KeysUnavailable without one. */
   active(): SigningKey {
-    return newest(this.#file.value.signing, this.#now())
+    return this.#file.value.signing.get(this.#activeOf('sig').kid)!
+  }
+
+  /** A compact JWS (RFC 7515) of these claims by the active key, whatever its algorithm. */
+  sign(claims: object, { typ }: { readonly typ: string }): string {
+    const key = this.active()
+    const header = encode({ alg: key.alg, typ, kid: key.kid })
+    const input = `${header}.${encode(claims)}`
+    return `${input}.${key.sign(input).toString('base64url')}`
   }
 
   /** What a refresh token's last part is: a MAC over everything before, with the key `kid`, or undefined without such a key. */
   refreshMac(kid: string, text: string): Buffer | undefined {
-    const key = inForce(this.#file.value.refresh.get(kid), this.#now())
-    return key && createHmac('sha256', key.secret).update(text).digest()
+    if (this.#usable(kid)?.use !== 'refresh') return undefined
+    return createHmac('sha256', this.#file.value.secrets.get(kid)!).update(text).digest()
   }
 
   activeRefreshKid(): string {
-    return newest(this.#file.value.refresh, this.#now()).kid
+    return this.#activeOf('refresh').kid
   }
 
   /** Twelve characters that stand for a user in store keys: the same everywhere, and no user name in the store's key space. */
   hashUser(uid: string): string {
-    return createHmac('sha256', this.#file.value.userHash)
-      .update(uid)
-      .digest()
-      .subarray(0, 9)
-      .toString('base64url')
+    const { kid } = this.#activeOf('user-hash')
+    const mac = createHmac('sha256', this.#file.value.secrets.get(kid)!).update(uid).digest()
+    return mac.subarray(0, 9).toString('base64url')
   }
 
-  /** The public keys (RFC 7517 5), those that will sign soon included. */
+  /** The public keys (RFC 7517 5), those that will sign soon included. A secret has nothing that may be public. */
   jwks(): { readonly body: string; readonly etag: string } {
     const now = this.#now()
-    const keys = this.#file.value.records
-      .filter(({ verifyUntil = Number.POSITIVE_INFINITY }) => verifyUntil > now)
-      .map(({ kty, crv, x, y, kid, alg, use }) => ({ kty, crv, x, y, kid, alg, use }))
+    const { records, signing } = this.#file.value
+    const keys = records.flatMap((record) => {
+      const { kid, alg, use } = record
+      const jwk = isUsable(record, now) ? signing.get(kid)?.publicJwk : undefined
+      return jwk === undefined ? [] : [{ ...jwk, kid, alg, use }]
+    })
     const body = JSON.stringify({ keys })
     return { body, etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"` }
   }
@@ -125,50 +132,21 @@ export class KeyRing {
   close(): void {
     clearInterval(this.#timer)
   }
-}
 
-function toRing(records: readonly KeyRecord[]): Ring {
-  const signing = new Map<string, Timed<SigningKey>>()
-  const refresh = new Map<string, Timed<{ readonly kid: string; readonly secret: KeyObject }>>()
-  let userHash: KeyObject | undefined
-  const signers: SigningRecord[] = []
-  for (const record of records) {
-    const { kid, signFrom, verifyUntil = Number.POSITIVE_INFINITY } = record
-    const timed = { signFrom, verifyUntil }
-    if (record.use === 'sig') {
-      signers.push(record)
-      signing.set(kid, { key: signingKey(record), ...timed })
-      continue
-    }
-    const secret = createSecretKey(Buffer.from(record.k, 'base64url'))
-    if (record.use === 'refresh') refresh.set(kid, { key: { kid, secret }, ...timed })
-    else userHash ??= secret
+  #signing(kid: string): SigningKey | undefined {
+    return this.#usable(kid) && this.#file.value.signing.get(kid)
   }
-  return { signing, refresh, userHash: userHash!, records: signers }
-}
 
-function signingKey({ kty, crv, x, y, d, kid, alg }: SigningRecord): SigningKey {
-  const verifier = importJwk({ kty, crv, x, y, kid, alg })
-  const privateKey = createPrivateKey({ key: { kty, crv, x, y, d }, format: 'jwk' })
-  return {
-    kid,
-    alg,
-    verify: verifier.verify,
-    privatePem: privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
-    publicPem: createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }) as string
+  #usable(kid: string): KeyRecord | undefined {
+    const record = this.#file.value.byKid.get(kid)
+    return record !== undefined && isUsable(record, this.#now()) ? record : undefined
+  }
+
+  #activeOf(use: KeyUse): KeyRecord {
+    const record = activeOf(this.#file.value.records, use, this.#now())
+    if (record === undefined) throw KeysUnavailable([], { reason: `keys.${use}` })
+    return record
   }
 }
 
-function inForce<Key>(timed: Timed<Key> | undefined, now: number): Key | undefined {
-  return timed !== undefined && now < timed.verifyUntil ? timed.key : undefined
-}
-
-function newest<Key>(keys: ReadonlyMap<string, Timed<Key>>, now: number): Key {
-  let found: Timed<Key> | undefined
-  let first: Timed<Key> | undefined
-  for (const timed of keys.values()) {
-    if (first === undefined || timed.signFrom < first.signFrom) first = timed
-    if (timed.signFrom <= now && (found === undefined || timed.signFrom >= found.signFrom)) found = timed
-  }
-  return (found ?? first!).key
-}
+const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
