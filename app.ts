@@ -17,6 +17,7 @@ import type { Control } from './routes/admin/control.ts'
 import { registerRoutes } from './routes/admin/routes.ts'
 import { registerRuntime } from './routes/admin/runtime.ts'
 import { adminVerifier, registerSessions } from './routes/admin/sessions.ts'
+import { registerVerify } from './routes/admin/verify.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
@@ -28,6 +29,7 @@ import { methodGaps } from './routes/table/method-gaps.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
 import { identityOptions } from './services/identity/check.ts'
+import { idleRules } from './services/identity/rules-check.ts'
 import { InFlight } from './services/in-flight.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
 import { runtimeSlice } from './services/runtime/slice.ts'
@@ -55,7 +57,15 @@ export const slices = [
 ] as const satisfies readonly Slice[]
 
 /** What schemas cannot say, for `toll check` and every load. */
-export const checks = [...generic, routeTable, methodGaps, doorCollisions, identityOptions, apiKeyOptions]
+export const checks = [
+  ...generic,
+  routeTable,
+  methodGaps,
+  doorCollisions,
+  identityOptions,
+  apiKeyOptions,
+  idleRules
+]
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
@@ -204,6 +214,7 @@ async function buildAdmin(
   await registerSessions(admin, config.auth, services)
   registerRoutes(admin, table, config.routes, pools)
   registerRuntime(admin, process.runtime)
+  registerVerify(admin, config.rules, config.auth?.issuer)
   await admin.ready()
   return admin
 }

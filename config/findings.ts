@@ -46,7 +46,8 @@ export class Findings {
     return {
       error: (pointer, sentence, suggestion) =>
         this.#add(original(pointer), 'entry', 'error', sentence, suggestion),
-      warning: (pointer, sentence) => this.#add(original(pointer), 'entry', 'warning', sentence)
+      warning: (pointer, sentence, suggestion) =>
+        this.#add(original(pointer), 'entry', 'warning', sentence, suggestion)
     }
   }
 

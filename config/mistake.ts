@@ -21,7 +21,7 @@ export interface Mistake extends Place {
 /** How a check tells what it found. Pointers are JSON pointers into the config. */
 export interface Report {
   error(pointer: string, sentence: string, suggestion?: string): void
-  warning(pointer: string, sentence: string): void
+  warning(pointer: string, sentence: string, suggestion?: string): void
 }
 
 /**

@@ -74,7 +74,8 @@ export interface Verdict {
   readonly rule: string | undefined
 }
 
-interface Compiled {
+/** A rule as it is asked: in three parts, in lower case. */
+export interface AskedRule {
   readonly id: string
   readonly scope: string
   readonly isGranted: boolean
@@ -82,31 +83,40 @@ interface Compiled {
   readonly priority: number
 }
 
+/** Why a rule is not about a request: another endpoint, nobody signed in, another issuer's account, or a scope it lacks. */
+export type Exclusion = 'endpoint' | 'nobody' | 'foreign' | 'scope'
+
+/** Told of each rule that is looked at, in order; without an exclusion it is the one that decides. */
+export type Look = (rule: AskedRule, exclusion: Exclusion | undefined) => void
+
 /** Decides about one endpoint of a resource, for one account or nobody. */
-export type Decide = (account: Account | undefined, endpoint: string) => Verdict
+export type Decide = (account: Account | undefined, endpoint: string, look?: Look) => Verdict
 
 /**
  * Decides by rules: the first that applies, highest priority first, denied before granted; where none applies, no. What can be
  * known of a resource before the request comes (its type and name) is looked at here, once.
  */
 export function accessRules(rules: readonly Rule[], { type, name }: Pick<Resource, 'type' | 'name'>): Decide {
-  const relevant = rules
-    .map(compile)
-    .filter(({ resource }) => matches(resource.type, type) && matches(resource.name, name))
-    .sort((a, b) => b.priority - a.priority || Number(a.isGranted) - Number(b.isGranted))
-  return (account, endpoint) => {
+  const relevant = inOrder(rules.map(compileRule)).filter(
+    ({ resource }) => matches(resource.type, type) && matches(resource.name, name)
+  )
+  return (account, endpoint, look) => {
     const path = endpoint.toLowerCase()
-    for (const { id, scope, isGranted, resource } of relevant) {
-      if (matchesPath(resource.endpoint, path) && isAbout(scope, account)) {
-        return { allowed: isGranted, rule: id }
-      }
+    for (const rule of relevant) {
+      const exclusion = matchesPath(rule.resource.endpoint, path) ? excluded(rule.scope, account) : 'endpoint'
+      look?.(rule, exclusion)
+      if (exclusion === undefined) return { allowed: rule.isGranted, rule: rule.id }
     }
     return { allowed: false, rule: undefined }
   }
 }
 
-function compile({ id, scope, resource, access, priority }: Rule): Compiled {
-  const { type, name, endpoint } = typeof resource === 'string' ? parts(resource) : resource
+/** The order in which rules are asked; the file's between equals. */
+export const inOrder = <Asked extends AskedRule>(rules: readonly Asked[]): readonly Asked[] =>
+  rules.toSorted((a, b) => b.priority - a.priority || Number(a.isGranted) - Number(b.isGranted))
+
+export function compileRule({ id, scope, resource, access, priority }: Rule): AskedRule {
+  const { type, name, endpoint } = partsOf(resource)
   return {
     id,
     scope,
@@ -116,8 +126,9 @@ function compile({ id, scope, resource, access, priority }: Rule): Compiled {
   }
 }
 
-/** `type:name:endpoint`, whose endpoint may hold further colons. */
-function parts(text: string): Resource {
+/** A resource in three parts; in `type:name:endpoint` the endpoint may hold further colons. */
+export function partsOf(text: string | Resource): Resource {
+  if (typeof text !== 'string') return text
   const first = text.indexOf(':')
   const second = text.indexOf(':', first + 1)
   return { type: text.slice(0, first), name: text.slice(first + 1, second), endpoint: text.slice(second + 1) }
@@ -133,10 +144,10 @@ function matchesPath(wanted: string, actual: string): boolean {
   return actual === folder || actual.startsWith(`${folder}/`)
 }
 
-function isAbout(scope: string, account: Account | undefined): boolean {
-  if (scope === '') return true
-  if (account === undefined) return false
-  if (scope === '+') return true
-  if (!account.isOwn) return false
-  return scope === '*' || account.scopes.includes(scope)
+function excluded(scope: string, account: Account | undefined): Exclusion | undefined {
+  if (scope === '') return undefined
+  if (account === undefined) return 'nobody'
+  if (scope === '+') return undefined
+  if (!account.isOwn) return 'foreign'
+  return scope === '*' || account.scopes.includes(scope) ? undefined : 'scope'
 }
