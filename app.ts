@@ -14,6 +14,7 @@ import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-
 import { adminSlice, adminToken, guardAdmin, takeEmptyBodies } from './routes/admin/admin.ts'
 import { registerConfig } from './routes/admin/config.ts'
 import type { Control } from './routes/admin/control.ts'
+import { registerRevocations } from './routes/admin/revocations.ts'
 import { registerRoutes } from './routes/admin/routes.ts'
 import { registerRuntime } from './routes/admin/runtime.ts'
 import { adminVerifier, registerSessions } from './routes/admin/sessions.ts'
@@ -209,7 +210,8 @@ async function buildAdmin(
     await adminVerifier(config.auth, services, (sentence) => process.log.warn(sentence))
   )
   takeEmptyBodies(admin)
-  registerHealth(admin, process.control, services)
+  const revocations = await registerRevocations(admin, config.auth, services)
+  registerHealth(admin, process.control, services, revocations)
   registerConfig(admin, process.control)
   await registerSessions(admin, config.auth, services)
   registerRoutes(admin, table, config.routes, pools)

@@ -12,6 +12,7 @@ import { keyCommand } from './commands/key.ts'
 import { logsCommand } from './commands/logs.ts'
 import { psCommand } from './commands/ps.ts'
 import { reloadCommand } from './commands/reload.ts'
+import { revokeCommand } from './commands/revoke.ts'
 import { routesCommand } from './commands/routes.ts'
 import { schemaCommand } from './commands/schema.ts'
 import { sessionCommand } from './commands/session.ts'
@@ -44,6 +45,7 @@ const commands = [
   logsCommand,
   userCommand,
   sessionCommand,
+  revokeCommand,
   keyCommand,
   apikeyCommand,
   doctorCommand,

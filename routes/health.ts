@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { metricsOf } from '../plugins/metrics.ts'
+import type { RevocationState } from '../services/identity/revocations/revocations.ts'
 import type { Services } from '../services/services.ts'
 import type { Control } from './admin/control.ts'
 
@@ -9,7 +10,12 @@ import type { Control } from './admin/control.ts'
  * A store that is down does not make the gateway unready: every replica would leave the balancer at once, and with them
  * the routes that need no store. It is told in ?verbose and in the metrics.
  */
-export function registerHealth(admin: FastifyInstance, control: Control, services: Services): void {
+export function registerHealth(
+  admin: FastifyInstance,
+  control: Control,
+  services: Services,
+  revocations: (() => RevocationState) | undefined
+): void {
   admin.get('/livez', async (_request, reply) => reply.type('text/plain').send('ok\n'))
 
   admin.get<{ Querystring: { verbose?: string } }>('/readyz', async (request, reply) => {
@@ -23,15 +29,26 @@ export function registerHealth(admin: FastifyInstance, control: Control, service
       ready: isReady,
       draining: control.isDraining,
       store: await storeState(services),
+      revocations: revocations && shown(revocations()),
       config: { ...lastReload, outcome: lastReload.outcome === 'refused' ? 'rejected' : 'good' }
     })
   })
 
-  const { registry } = metricsOf(services)
-  admin.get('/metrics', async (_request, reply) =>
-    reply.type(registry.contentType).send(await registry.metrics())
-  )
+  const metrics = metricsOf(services)
+  const { registry } = metrics
+  admin.get('/metrics', async (_request, reply) => {
+    if (revocations !== undefined) metrics.noteRevocations(revocations())
+    return reply.type(registry.contentType).send(await registry.metrics())
+  })
 }
+
+/** Seconds to the millisecond; null for a list that was never read. */
+const shown = ({ isFresh, lag, pending, entries }: RevocationState) => ({
+  fresh: isFresh,
+  lag: Number.isFinite(lag) ? Math.round(lag * 1000) / 1000 : null,
+  pending,
+  entries
+})
 
 async function storeState({ store }: Services): Promise<{ driver: string; up: boolean }> {
   const up = await store.ping().then(

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { say } from '../say.ts'
+import { say, sayTold, type Told } from '../say.ts'
 
 interface Listed {
   readonly id: string
@@ -30,7 +30,7 @@ export function sessionCommand(program: Command): void {
 
   session
     .command('kick [session]')
-    .description('end one session, or all of a user, at once')
+    .description('end one session, or all of a user, at once; exit code 3: at this gateway only so far')
     .option('--user <id>', 'end every session of this user')
     .option('--json', 'print the answer as JSON')
     .action(
@@ -44,12 +44,14 @@ export function sessionCommand(program: Command): void {
         }
         if (user !== undefined) {
           const path = `/admin/users/${encodeURIComponent(user)}/sessions`
-          const answer = (await request(command, 'DELETE', path)) as { ended: number }
-          say(json, answer, `Ended ${answer.ended} of "${user}".`)
+          const answer = (await request(command, 'DELETE', path)) as Told & { ended?: number }
+          sayTold(json, answer, `Ended ${answer.ended ?? 'all'} of "${user}".`)
           return
         }
-        await request(command, 'DELETE', `/admin/sessions/${encodeURIComponent(sid!)}`)
-        say(json, { ended: 1 }, `Ended ${sid}.`)
+        const answer = (await request(command, 'DELETE', `/admin/sessions/${encodeURIComponent(sid!)}`)) as
+          | Told
+          | undefined
+        sayTold(json, { ended: 1, ...answer } as Told, `Ended ${sid}.`)
       }
     )
 

@@ -30,7 +30,7 @@ export const authenticate = definePlugin({
     const identity = await openIdentity(options, services, (sentence) => app.log.warn(sentence))
     await registerJwt(app, identity, options)
     return ({ auth }) => {
-      const access = accessOf(auth, options.audience)
+      const access = accessOf(auth, options.audience, options.onStale)
       return access.mode === 'none' ? undefined : authenticateStep(identity, access, options)
     }
   }

@@ -7,8 +7,7 @@ import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Services } from '../../services/services.ts'
 import { sessionAnswer } from '../auth/answers.ts'
 import type { VerifyAdmin } from './admin.ts'
-
-const maxPage = 1000
+import { pageOf } from './page.ts'
 
 /** Who is signed in, for the administrator: count, list, end. Who may ask is decided by the admin listener. */
 export async function registerSessions(
@@ -21,8 +20,9 @@ export async function registerSessions(
 
   admin.get('/admin/online', () => identity.online())
 
-  admin.get<{ Querystring: Page }>('/admin/sessions', async ({ query }) => {
-    const { user, limit, offset } = pageOf(query)
+  admin.get<{ Querystring: Query }>('/admin/sessions', async ({ query }) => {
+    const user = userOf(query)
+    const { limit, offset } = pageOf(query)
     const sessions = user === undefined ? await identity.page(offset, limit) : await identity.list(user)
     return { sessions: sessions.map(sessionAnswer) }
   })
@@ -57,24 +57,11 @@ export async function adminVerifier(
   return (token) => verifyToken(identity, token, auth.audience)
 }
 
-interface Page {
-  readonly user?: unknown
-  readonly limit?: unknown
-  readonly offset?: unknown
-}
+type Query = Readonly<Record<string, unknown>>
 
-function pageOf({ user, limit, offset }: Page): { user: string | undefined; limit: number; offset: number } {
-  if (user !== undefined && typeof user !== 'string') {
-    throw BadRequest(['"user" has to be given once.'], { reason: 'query' })
-  }
-  return { user, limit: whole('limit', limit, 100, maxPage), offset: whole('offset', offset, 0, 1e9) }
-}
-
-function whole(name: string, text: unknown, fallback: number, max: number): number {
-  if (text === undefined) return fallback
-  const value = typeof text === 'string' && /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN
-  if (value <= max) return value
-  throw BadRequest([`"${name}" has to be a number up to ${max}.`], { reason: 'query' })
+function userOf({ user }: Query): string | undefined {
+  if (user === undefined || typeof user === 'string') return user
+  throw BadRequest(['"user" has to be given once.'], { reason: 'query' })
 }
 
 const ended = (reply: FastifyReply, propagated: boolean): FastifyReply =>

@@ -82,7 +82,8 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
     }
   })
 
-  const onRequest = signedIn(identity, auth)
+  // A token that is in date may always end its own session, also while nobody knows what else was ended.
+  const onRequest = signedIn(identity, { ...auth, onStale: 'open' })
 
   async function sessionToEnd(request: FastifyRequest, reply: FastifyReply): Promise<string> {
     const token = refreshTokenField(request.body)
@@ -150,7 +151,7 @@ const isKnown = (ifNoneMatch: string | undefined, etag: string): boolean =>
 
 /** The hook of doors for signed-in users only. */
 function signedIn(identity: Identity, auth: AuthOptions) {
-  const step = authenticateStep(identity, accessOf('required', auth.audience), auth)
+  const step = authenticateStep(identity, accessOf('required', auth.audience, auth.onStale), auth)
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => step(request, reply)
 }
 

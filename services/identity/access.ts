@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import type { CredentialKind } from './parts.ts'
+import { type OnStale, onStaleModes } from './revocations/slice.ts'
 
 const closed = { additionalProperties: false } as const
 const scopeToken = '^[\\x21\\x23-\\x5B\\x5D-\\x7E]{1,128}$'
@@ -33,6 +34,12 @@ export const routeAuth = Type.Union(
             })
           ],
           { description: 'How the session behind a token is checked.', default: 'revocable' }
+        ),
+        onStale: Type.Optional(
+          Type.Union(onStaleModes, {
+            description:
+              'What becomes of requests while the store does not answer, instead of `auth.onStale`.'
+          })
         ),
         scopes: Type.Array(Type.String({ description: 'One scope (RFC 6749 3.3).', pattern: scopeToken }), {
           description: 'Scopes the token must have, all of them.',
@@ -77,16 +84,22 @@ export type RouteAuth = Static<typeof routeAuth>
 export interface Access {
   readonly mode: 'none' | 'optional' | 'required'
   readonly session: 'stateless' | 'revocable' | 'strict'
+  readonly onStale: OnStale
   readonly scopes: readonly string[]
   readonly credentials: readonly CredentialKind[]
   readonly audience: string
 }
 
 /** What a route asks of its callers. */
-export function accessOf(auth: RouteAuth | undefined, audience: string): Access {
+export function accessOf(
+  auth: RouteAuth | undefined,
+  audience: string,
+  onStale: OnStale = 'degraded'
+): Access {
   const detail = typeof auth === 'object' ? auth : { mode: auth ?? 'required' }
   return Object.freeze({
     session: 'revocable' as const,
+    onStale,
     scopes: [],
     credentials: ['bearer'] as const,
     audience,

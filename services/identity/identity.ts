@@ -3,6 +3,9 @@ import type { Access } from './access.ts'
 import { Endings } from './endings.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts.ts'
+import type { LastingRevocation, Revocation } from './revocations/revocation.ts'
+import type { ListedRevocation } from './revocations/revocation-list.ts'
+import type { RevocationState } from './revocations/revocations.ts'
 import type { Online } from './sessions/online.ts'
 import type { SessionRecord } from './sessions/records.ts'
 import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-token.ts'
@@ -34,7 +37,7 @@ export class Identity {
   /** Checks a credential of any kind as a route asks for it; without a store call wherever the route allows that. */
   check(
     { kind, value }: Credential,
-    access: Pick<Access, 'session' | 'audience'>
+    access: Pick<Access, 'session' | 'audience'> & Partial<Pick<Access, 'onStale'>>
   ): Holder | Refusal | Promise<Holder | Refusal> {
     switch (kind) {
       case 'bearer':
@@ -48,7 +51,7 @@ export class Identity {
   /** The same for what is known to be an access token. */
   checkToken(
     token: string,
-    access: Pick<Access, 'session' | 'audience'>
+    access: Pick<Access, 'session' | 'audience'> & Partial<Pick<Access, 'onStale'>>
   ): Verified | Refusal | Promise<Verified | Refusal> {
     const { verifier, revocations, activity } = this.#parts
     const verified = verifier.verify(token, access.audience)
@@ -62,7 +65,8 @@ export class Identity {
     const revoked = revocations.find(verified)
     if (revoked !== undefined) return revoked
     if (access.session === 'strict' || !this.#isAwake(session, verified)) return this.#ask(session, verified)
-    if (revocations.isStale()) return 'stale'
+    const { freshness } = revocations
+    if (freshness.isStale() && !freshness.serves(access.onStale ?? 'closed', verified)) return 'stale'
     activity.note(session, verified.claims.rg)
     return verified
   }
@@ -112,6 +116,25 @@ export class Identity {
 
   online(): Promise<Online> {
     return this.#parts.sessions.online()
+  }
+
+  /** Voids tokens of a kind of their own, besides what `end` and `endUser` do; false while the other gateways cannot be told. */
+  revoke(revocation: Revocation): Promise<boolean> {
+    return this.#parts.revocations.add([revocation])
+  }
+
+  /** Lets a client in again that was revoked; false as above. */
+  lift(revocation: LastingRevocation): Promise<boolean> {
+    return this.#parts.revocations.lift(revocation)
+  }
+
+  /** What is revoked as far as this gateway knows, and how well it knows. */
+  revocations(offset: number, limit: number): readonly ListedRevocation[] {
+    return this.#parts.revocations.page(offset, limit)
+  }
+
+  revocationState(): RevocationState {
+    return this.#parts.revocations.state()
   }
 
   /** Tells the store now what it would hear within the next seconds: who was active. */

@@ -76,7 +76,8 @@ export async function createIdentity(
       keep: access + 2 * skew * 1000,
       now,
       maxStaleness: toMilliseconds(auth.maxStaleness),
-      reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch)
+      reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch),
+      warn
     })
     const { issuer, audience, clients } = auth
     const verifier = new Verifier(keys, { issuer, skew, maxLifetime: Math.ceil(access / 1000) }, now)

@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { Duration } from '../../config/units.ts'
 import { apiKeysSlice } from './api-keys/slice.ts'
 import { keysSlice } from './keys/slice.ts'
+import { revocationOptions } from './revocations/slice.ts'
 import { sessionOptions } from './sessions/slice.ts'
 
 const closed = { additionalProperties: false } as const
@@ -51,11 +52,7 @@ export const authSlice = Type.Object(
     ),
     apiKeys: apiKeysSlice,
     keys: keysSlice,
-    maxStaleness: Duration({
-      description:
-        'How long the gateway trusts its list of ended sessions while the store does not answer; then it answers 503 on routes with session "revocable".',
-      default: '10s'
-    }),
+    ...revocationOptions,
     headers: Type.Object(
       {
         user: Header('Names the header that tells the upstream who is asking.', 'x-user-id'),

@@ -44,12 +44,50 @@ export class Metrics {
     name: 'tollkeeper_config_last_reload_successful',
     help: '1 while the file on disk is the one that serves, 0 while a newer one was refused.'
   })
+  readonly #revocationLag = new Gauge({
+    ...this.#options,
+    name: 'tollkeeper_revocations_lag_seconds',
+    help: 'Seconds since the store was heard of: how old the knowledge of what is revoked may be.'
+  })
+  readonly #revocationEntries = new Gauge({
+    ...this.#options,
+    name: 'tollkeeper_revocations_entries',
+    help: 'Revocations in force at this gateway, by kind.',
+    labelNames: ['kind'] as const
+  })
+  readonly #revocationOutbox = new Gauge({
+    ...this.#options,
+    name: 'tollkeeper_revocations_outbox_length',
+    help: 'What was revoked here and the store could not be told yet.'
+  })
+  readonly #staleServed = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_stale_requests_served_total',
+    help: 'Requests that passed while the list of revocations was stale (onStale "open" or "degraded").'
+  })
 
   constructor() {
     collectDefaultMetrics({ register: this.registry, prefix: 'tollkeeper_' })
   }
 
+  /** Takes over what is known of the revocations at this moment. */
+  noteRevocations({ lag, pending, served, entries }: RevocationFigures): void {
+    this.#revocationLag.set(lag)
+    this.#revocationOutbox.set(pending)
+    for (const [kind, count] of Object.entries(entries)) this.#revocationEntries.set({ kind }, count)
+    this.#staleServed.reset()
+    this.#staleServed.inc(served)
+  }
+
   close(): void {
     this.registry.clear()
   }
+}
+
+interface RevocationFigures {
+  /** Seconds. */
+  readonly lag: number
+  readonly pending: number
+  readonly served: number
+  readonly entries: Readonly<Record<string, number>>
 }

@@ -1,8 +1,9 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { revocationSet } from '../../services/identity/sessions/records.ts'
+import { revocationLasting, revocationSet } from '../../services/identity/sessions/records.ts'
 import { type Answer, ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
@@ -13,7 +14,7 @@ const users = await usersFile({ kesa: { password: '123' }, tess: { password: '12
 async function start(t: Test, auth: Record<string, unknown> = {}) {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const { origin, log, directory } = await startGateway(
+  const { origin, admin, log, directory } = await startGateway(
     t,
     {
       store: { driver: 'redis', url: redis.url },
@@ -26,6 +27,12 @@ async function start(t: Test, auth: Record<string, unknown> = {}) {
     redis,
     log,
     directory,
+    admin,
+    asAdmin: (method: string, path: string, json?: unknown) =>
+      ask(method, admin + path, {
+        token: readFileSync(join(directory, '.toll/admin-token'), 'utf8').trim(),
+        ...(json !== undefined && { json })
+      }),
     login: (username = 'kesa') =>
       ask('POST', `${origin}/auth/login`, { json: { username, password: '123' } }),
     logoutAll: (token: unknown) => ask('POST', `${origin}/auth/logout-all`, { token: String(token) }),
@@ -52,14 +59,13 @@ async function until(what: () => Promise<boolean>): Promise<void> {
 t.test(
   'while Redis stalls, tokens pass, sign-in and refresh are 503 in time, and all is well afterwards',
   async (t) => {
-    const { redis, login, refresh, me, logout } = await start(t)
+    const { redis, login, refresh, me, logout } = await start(t, { maxStaleness: '30s' })
     const { body } = await login()
     redis.pause()
     t.equal((await me(body.access_token)).status, 200, 'no store call on the way')
     const from = performance.now()
     isUnavailable(t, await login())
     isUnavailable(t, await refresh(body.refresh_token))
-    isUnavailable(t, await logout(body.access_token))
     t.ok(performance.now() - from < 3000, 'each within its timeout')
     redis.resume()
     await until(async () => (await login()).status === 200)
@@ -69,8 +75,50 @@ t.test(
   }
 )
 
+t.test(
+  'who is ended while the store is away is out here at once, and everywhere when it is back',
+  async (t) => {
+    const { redis, login, logout, logoutAll, me, refresh, admin, asAdmin } = await start(t)
+    const [{ body: one }, { body: two }, { body: three }] = [
+      await login(),
+      await login('tess'),
+      await login()
+    ]
+    await redis.kill()
+    const pending = async () =>
+      ((await asAdmin('GET', '/admin/revocations')).body as { pending: number }).pending
+    // 1. Each of them is told that the others do not know yet.
+    for (const answer of [
+      await logout(one.access_token),
+      await logoutAll(two.access_token),
+      await asAdmin('POST', '/admin/revocations', { session: three.session }),
+      await asAdmin('POST', '/admin/revocations', { token: 'a-jti' }),
+      await asAdmin('POST', '/admin/revocations', { client: 'a-client' })
+    ]) {
+      t.match(answer, { status: 202, body: { propagated: false } })
+    }
+    for (const { access_token } of [one, two, three]) t.equal((await me(access_token)).status, 401)
+    t.ok((await pending()) >= 6)
+    // 2. The store comes back, with the sessions still in it.
+    await redis.restart()
+    await until(async () => (await pending()) === 0)
+    for (const { refresh_token } of [one, two, three]) t.equal((await refresh(refresh_token)).status, 400)
+    const client = new Redis(redis.url)
+    t.teardown(() => client.disconnect())
+    const events = await client.zrange(revocationSet, '0', '-1')
+    t.ok(events.includes(`s ${String(one.session)}`) && events.includes('j a-jti'))
+    t.ok(events.some((event) => event.endsWith(' tess')))
+    t.equal(Object.keys(await client.hgetall(revocationLasting)).join(), 'c a-client')
+    // 3. Signing in again works, also for whoever was signed out everywhere.
+    await until(async () => (await login('tess')).status === 200)
+    const { body: later } = await login('tess')
+    t.equal((await me(later.access_token)).status, 200)
+    t.equal((await ask('GET', `${admin}/readyz?verbose`)).body.ready, true)
+  }
+)
+
 t.test('past maxStaleness nobody knows what was revoked: 503, until the store is back', async (t) => {
-  const { redis, login, me } = await start(t, { maxStaleness: '1s' })
+  const { redis, login, me } = await start(t, { maxStaleness: '1s', onStale: 'closed' })
   const { body } = await login()
   redis.pause()
   await until(async () => (await me(body.access_token)).status === 503)

@@ -1,16 +1,21 @@
+import { isProblem } from '../../../errors.ts'
 import type { LogFollower, Store } from '../../store/store.ts'
-import { revocationLog, revocationSet } from '../sessions/records.ts'
-import { userHashOf } from '../sessions/refresh-token.ts'
+import { revocationLasting, revocationLog, revocationSet } from '../sessions/records.ts'
 import type { Verified } from '../tokens/verifier.ts'
-import { fromEvent, type Revocation, toEvent } from './revocation.ts'
-import { publish, type StandingRevocation, standing } from './revocation-log.ts'
+import { Freshness } from './freshness.ts'
+import { Outbox, type Task } from './outbox.ts'
+import {
+  fromEvent,
+  isLasting,
+  type LastingRevocation,
+  nameOf,
+  type Revocation,
+  toEvent
+} from './revocation.ts'
+import { type ListedRevocation, RevocationList, type RevocationReason } from './revocation-list.ts'
+import { lasting, publish, settle, standing } from './revocation-log.ts'
 
-export type RevocationReason =
-  | 'revoked.sid'
-  | 'revoked.epoch'
-  | 'revoked.jti'
-  | 'revoked.client'
-  | 'revoked.kid'
+export type { RevocationReason } from './revocation-list.ts'
 
 /** May not throw. */
 export type RevocationListener = (revocation: Revocation) => void
@@ -23,35 +28,49 @@ export interface RevocationOptions {
   readonly maxStaleness: number
   /** Told the users' epochs this gateway knows when the store may have lost them. */
   readonly reassert: (userHash: string, epoch: number) => Promise<unknown>
+  readonly warn: (sentence: string) => void
+}
+
+/** How well this gateway knows what is revoked, for its operator. */
+export interface RevocationState {
+  readonly isFresh: boolean
+  /** Seconds since the store was heard of; infinite before the first time. */
+  readonly lag: number
+  /** What the store has yet to be told. */
+  readonly pending: number
+  /** Requests that passed while the list was stale. */
+  readonly served: number
+  readonly entries: Readonly<Record<Revocation['kind'], number>>
 }
 
 const retryPause = 250
 const prunePause = 30_000
+/** Events in one script, and rows in one page of the snapshot: each is a millisecond or two of a Redis that others wait for. */
+const atOnce = 500
+const pageSize = 5000
 
 /**
- * What is revoked, in maps of this process: a request costs three lookups and no store call. Fed by the store's log, by a snapshot
- * at start and after a gap. After a store lost its memory, what this gateway remembers is told it again.
+ * Keeps the list of what is revoked: fed by the store's log, by a snapshot at start and after a gap. A request asks the list only
+ * and costs no store call. After a store lost its memory, what this gateway remembers is told it again.
  */
 export class Revocations {
+  readonly list = new RevocationList()
+  readonly freshness: Freshness
   readonly #store: Store
   readonly #options: RevocationOptions
-  readonly #sessions = new Map<string, number>()
-  readonly #users = new Map<string, { readonly epoch: number; readonly until: number }>()
-  readonly #tokens = new Map<string, number>()
-  readonly #clients = new Map<string, number>()
-  readonly #keys = new Map<string, number>()
   readonly #listeners = new Set<RevocationListener>()
-  readonly #outbox = new Set<string>()
+  readonly #outbox = new Outbox()
   readonly #timers: NodeJS.Timeout[] = []
   #follower: LogFollower | undefined
   #isSynced = false
   #isSyncing = false
+  #gaps = 0
   #isClosed = false
-  #freshAt = Number.NEGATIVE_INFINITY
 
   private constructor(store: Store, options: RevocationOptions) {
     this.#store = store
     this.#options = options
+    this.freshness = new Freshness(options.maxStaleness, options.now, options.warn)
   }
 
   /** Remembers the log's end first and reads the snapshot then, so that nothing falls between. */
@@ -64,33 +83,32 @@ export class Revocations {
     })
     await revocations.#sync(false)
     revocations.#timers.push(
-      setInterval(() => revocations.#prune(), prunePause).unref(),
-      setInterval(() => void revocations.#retry(), retryPause).unref()
+      setInterval(() => revocations.list.prune(options.now()), prunePause).unref(),
+      setInterval(() => revocations.#tick(), retryPause).unref()
     )
     return revocations
   }
 
   /** Why a token is void, if it is. */
-  find({ session, claims, kid }: Verified): RevocationReason | undefined {
-    if (session !== undefined) {
-      if (this.#sessions.has(session)) return 'revoked.sid'
-      const user = this.#users.size > 0 ? this.#users.get(userHashOf(session)) : undefined
-      if (user !== undefined && (claims.ep ?? 0) < user.epoch) return 'revoked.epoch'
-    }
-    if (this.#tokens.size > 0 && this.#tokens.has(claims.jti)) return 'revoked.jti'
-    if (this.#clients.size > 0 && claims.client_id !== undefined && this.#clients.has(claims.client_id)) {
-      return 'revoked.client'
-    }
-    return this.#keys.size > 0 && this.#keys.has(kid) ? 'revoked.kid' : undefined
+  find(verified: Verified): RevocationReason | undefined {
+    return this.list.find(verified)
   }
 
   /** The least epoch a user's tokens must have, as far as this gateway knows. */
   leastEpoch(userHash: string): number {
-    return this.#users.get(userHash)?.epoch ?? 0
+    return this.list.leastEpoch(userHash)
+  }
+
+  isSessionRevoked(sid: string): boolean {
+    return this.list.isSessionRevoked(sid)
+  }
+
+  isClientRevoked(client: string): boolean {
+    return this.list.isRevoked('client', client)
   }
 
   isKeyRevoked(kid: string): boolean {
-    return this.#keys.has(kid)
+    return this.list.isRevoked('key', kid)
   }
 
   /** Calls back for every revocation that is news here, whoever made it; the returned function ends that. */
@@ -99,70 +117,132 @@ export class Revocations {
     return () => this.#listeners.delete(listener)
   }
 
-  isSessionRevoked(sid: string): boolean {
-    return this.#sessions.has(sid)
-  }
-
-  /** True when the store has not been heard of for too long to know what is revoked. */
-  isStale(): boolean {
-    return performance.now() - this.#freshAt > this.#options.maxStaleness
-  }
-
   /**
    * In force here at once, and in the other gateways when the store has it. False when the store could not be told yet: it is
    * told as soon as it answers again.
    */
   async add(revocations: readonly Revocation[]): Promise<boolean> {
-    const events = revocations.map(toEvent)
-    if (events.length === 0) return true
-    for (const event of events) this.#apply(event, this.#options.keep)
-    try {
-      await this.#publish(events)
-      return true
-    } catch {
-      for (const event of events) this.#outbox.add(event)
-      return false
+    const stamped = revocations.map((revocation) =>
+      isLasting(revocation) ? this.#stamp(revocation) : revocation
+    )
+    const fleeting: string[] = []
+    const telling: [key: string, task: Task][] = []
+    for (const revocation of stamped) {
+      const event = toEvent(revocation)
+      this.#apply(event, this.#options.keep)
+      if (isLasting(revocation)) telling.push([event, () => this.#settle(revocation)])
+      else fleeting.push(event)
     }
+    for (let at = 0; at < fleeting.length; at += atOnce) {
+      const some = fleeting.slice(at, at + atOnce)
+      telling.push([some.join(), () => this.#publish(some)])
+    }
+    let isTold = true
+    for (const [key, task] of telling) isTold = (await this.orLater(key, task)) !== undefined && isTold
+    return isTold
+  }
+
+  /** Lifts what was revoked until then; the same promise as `add`. */
+  lift(revocation: LastingRevocation): Promise<boolean> {
+    return this.add([{ ...revocation, isLifted: true }])
+  }
+
+  /**
+   * Does something to the store now, or as soon as it answers again; undefined in the second case. Behind what waits already,
+   * so that everything happens in the order it was asked for. Rejects when too much waits.
+   */
+  async orLater<Result>(
+    key: string,
+    task: () => Promise<Result>
+  ): Promise<{ readonly result: Result } | undefined> {
+    if (this.#outbox.length === 0) {
+      try {
+        return { result: await task() }
+      } catch (error) {
+        if (!isProblem(error)) throw error
+      }
+    }
+    this.#outbox.put(key, task)
+    return undefined
+  }
+
+  state(): RevocationState {
+    const { lag, served } = this.freshness
+    const isFresh = !this.freshness.isStale()
+    return { isFresh, lag: lag / 1000, pending: this.#outbox.length, served, entries: this.list.count() }
+  }
+
+  /** What is in force here, a page of it. */
+  page(offset: number, limit: number): readonly ListedRevocation[] {
+    const found: ListedRevocation[] = []
+    let at = 0
+    for (const listed of this.list.listed()) {
+      if (found.length === limit) break
+      if (at >= offset) found.push(listed)
+      at += 1
+    }
+    return found
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
     for (const timer of this.#timers) clearInterval(timer)
+    await this.#outbox.drain()
+    if (this.#outbox.length > 0) {
+      this.#options.warn(
+        `${this.#outbox.length} revocations never reached the store: they were in force at this gateway only.`
+      )
+    }
     await this.#follower?.close()
   }
 
-  #publish(events: readonly string[]): Promise<void> {
-    return this.#store.run(publish, [revocationLog, revocationSet], [this.#options.keep, ...events])
+  /** Newer than whatever is known of the name; what is so already keeps its stamp, and nothing changes anywhere. */
+  #stamp(revocation: LastingRevocation): LastingRevocation {
+    const { kind, isLifted = false } = revocation
+    const name = nameOf(revocation)
+    const known = this.list.stampOf(kind, name)
+    const isSo = known > 0 && this.list.isRevoked(kind, name) !== isLifted
+    return { ...revocation, isLifted, stamp: isSo ? known : Math.max(this.#options.now(), known + 1) }
   }
 
-  async #retry(): Promise<void> {
-    if (!this.#isSynced) this.#resync()
-    const events = [...this.#outbox]
-    if (events.length === 0) return
-    try {
-      await this.#publish(events)
-      for (const event of events) this.#outbox.delete(event)
-    } catch {
-      // The store is still away; the next round tries again.
-    }
+  async #publish(events: readonly string[]): Promise<true> {
+    await this.#store.run(publish, [revocationLog, revocationSet], [this.#options.keep, ...events])
+    return true
+  }
+
+  async #settle(revocation: LastingRevocation): Promise<true> {
+    const event = toEvent(revocation)
+    const [kind, name, stamp = '0', state = '1'] = event.split(' ')
+    const args = [this.#options.keep, event, `${kind} ${name}`, stamp, state]
+    await this.#store.run(settle, [revocationLog, revocationLasting], args)
+    return true
+  }
+
+  #tick(): void {
+    this.freshness.watch()
+    if (!this.#isSynced) void this.#sync(true)
+    if (this.#outbox.length > 0) void this.#outbox.drain()
   }
 
   #freshen(): void {
-    if (this.#isSynced) this.#freshAt = performance.now()
+    if (this.#isSynced) this.freshness.freshen()
   }
 
   #resync(): void {
     this.#isSynced = false
+    this.#gaps += 1
     void this.#sync(true)
   }
 
   async #sync(reassert: boolean): Promise<void> {
     if (this.#isSyncing || this.#isClosed) return
     this.#isSyncing = true
+    const gaps = this.#gaps
     try {
-      const found = await this.#store.run(standing, [revocationSet], [])
-      for (const { event, left } of found) this.#apply(event, left)
+      const found = await this.#snapshot()
       if (reassert) await this.#reassert(found)
+      // Another gap while it read: the timer starts anew.
+      if (gaps !== this.#gaps) return
       this.#isSynced = true
       this.#freshen()
     } catch {
@@ -172,65 +252,46 @@ export class Revocations {
     }
   }
 
-  /** Tells the store what it should know and does not: it was restarted without its memory, or failed over to an older copy. */
-  async #reassert(found: readonly StandingRevocation[]): Promise<void> {
-    const known = new Set(found.map(({ event }) => event))
-    const missing = this.#events().filter((event) => !known.has(event))
-    if (missing.length > 0) await this.#publish(missing)
-    for (const [userHash, { epoch }] of this.#users) await this.#options.reassert(userHash, epoch)
+  /** Takes in all that the store has; which events these are. */
+  async #snapshot(): Promise<ReadonlySet<string>> {
+    const events = new Set<string>()
+    for (let offset = 0, isLast = false; !isLast; offset += pageSize) {
+      const page = await this.#store.run(standing, [revocationSet], [offset, pageSize])
+      isLast = page.isLast
+      for (const { event, left } of page.found) {
+        events.add(event)
+        this.#apply(event, left)
+      }
+    }
+    for (const event of await this.#store.run(lasting, [revocationLasting], [])) {
+      events.add(event)
+      this.#apply(event, this.#options.keep)
+    }
+    return events
   }
 
-  #events(): string[] {
-    this.#prune()
-    return [
-      ...[...this.#sessions.keys()].map((sid) => toEvent({ kind: 'session', sid })),
-      ...[...this.#users].map(([userHash, { epoch }]) => toEvent({ kind: 'user', userHash, epoch })),
-      ...[...this.#tokens.keys()].map((jti) => toEvent({ kind: 'token', jti })),
-      ...[...this.#clients.keys()].map((client) => toEvent({ kind: 'client', client })),
-      ...[...this.#keys.keys()].map((kid) => toEvent({ kind: 'key', kid }))
-    ]
+  /** Tells the store what it should know and does not: it was restarted without its memory, or failed over to an older copy. */
+  async #reassert(found: ReadonlySet<string>): Promise<void> {
+    this.list.prune(this.#options.now())
+    const missing: string[] = []
+    for (const revocation of this.list.known()) {
+      const event = toEvent(revocation)
+      if (found.has(event)) continue
+      if (isLasting(revocation)) await this.#settle(revocation)
+      else missing.push(event)
+    }
+    for (let at = 0; at < missing.length; at += atOnce) await this.#publish(missing.slice(at, at + atOnce))
+    const epochs = [...this.list.epochs()]
+    for (let at = 0; at < epochs.length; at += atOnce) {
+      const some = epochs.slice(at, at + atOnce)
+      await Promise.all(some.map(([userHash, { epoch }]) => this.#options.reassert(userHash, epoch)))
+    }
   }
 
   #apply(event: string, left: number): void {
     const revocation = fromEvent(event)
-    if (revocation === undefined) return
-    const until = this.#options.now() + left
-    if (this.#note(revocation, until)) for (const listener of this.#listeners) listener(revocation)
-  }
-
-  /** True when it was not known. */
-  #note(revocation: Revocation, until: number): boolean {
-    if (revocation.kind === 'user') {
-      const { userHash, epoch } = revocation
-      const before = this.#users.get(userHash)
-      if (before !== undefined && before.epoch > epoch) return false
-      this.#users.set(userHash, { epoch, until: Math.max(until, before?.until ?? 0) })
-      return before === undefined || before.epoch < epoch
-    }
-    const [map, value] = this.#placeOf(revocation)
-    const before = map.get(value)
-    map.set(value, Math.max(until, before ?? 0))
-    return before === undefined
-  }
-
-  #placeOf(revocation: Exclude<Revocation, { kind: 'user' }>): [Map<string, number>, string] {
-    switch (revocation.kind) {
-      case 'session':
-        return [this.#sessions, revocation.sid]
-      case 'token':
-        return [this.#tokens, revocation.jti]
-      case 'client':
-        return [this.#clients, revocation.client]
-      case 'key':
-        return [this.#keys, revocation.kid]
-    }
-  }
-
-  #prune(): void {
-    const now = this.#options.now()
-    for (const map of [this.#sessions, this.#tokens, this.#clients, this.#keys]) {
-      for (const [value, until] of map) if (until <= now) map.delete(value)
-    }
-    for (const [userHash, { until }] of this.#users) if (until <= now) this.#users.delete(userHash)
+    if (revocation === undefined || !this.list.note(revocation, this.#options.now() + left)) return
+    if (isLasting(revocation) && revocation.isLifted === true) return
+    for (const listener of this.#listeners) listener(revocation)
   }
 }

@@ -35,6 +35,7 @@ export const onlineSessionsKey = 'toll:{on}:s'
 export const onlineUsersKey = 'toll:{on}:u'
 export const revocationLog = 'toll:{rev}:log'
 export const revocationSet = 'toll:{rev}:set'
+export const revocationLasting = 'toll:{rev}:lasting'
 
 /** In front of scripts that need the time: the store's clock, never a gateway's. */
 export const clockLua = `

@@ -14,6 +14,8 @@ export interface Verified {
   readonly kid: string
   /** Whether this gateway's own issuer vouches for it. */
   readonly isOwn: boolean
+  /** performance.now() when this gateway verified it first; undefined where that is not known. */
+  readonly verifiedAt?: number
 }
 
 export interface VerifierKeys {
@@ -113,7 +115,8 @@ function freeze(claims: AccessClaims, kid: string): Verified {
     scopes: Object.freeze(claims.scope === undefined || claims.scope === '' ? [] : claims.scope.split(' ')),
     claims: deepFreeze(claims),
     kid,
-    isOwn: true
+    isOwn: true,
+    verifiedAt: performance.now()
   })
 }
 
