@@ -31,6 +31,7 @@ import { routesSlice } from './routes/table/slice.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
 import { identityOptions } from './services/identity/check.ts'
 import { idleRules } from './services/identity/rules-check.ts'
+import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
 import { runtimeSlice } from './services/runtime/slice.ts'
@@ -65,7 +66,8 @@ export const checks = [
   doorCollisions,
   identityOptions,
   apiKeyOptions,
-  idleRules
+  idleRules,
+  usersOptions
 ]
 
 /** A config that was read and found good. */

@@ -84,6 +84,13 @@ export const SessionLimit = kind(
   false,
   'This user has as many sessions as are allowed; end one of them first.'
 )
+export const PasswordChangeNeeded = kind(
+  'PASSWORD_CHANGE_NEEDED',
+  403,
+  'client',
+  false,
+  'The password has to be changed first; then sign in with the new one.'
+)
 export const Banned = kind('BANNED', 403, 'client', false, 'This address may not use the gateway.')
 export const RouteNotFound = kind('ROUTE_NOT_FOUND', 404, 'client', false, 'No route matches %s %s.')
 export const NotFound = kind('NOT_FOUND', 404, 'client', false, 'There is no %s "%s".')

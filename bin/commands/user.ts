@@ -94,5 +94,8 @@ async function usersPath(command: Command): Promise<string> {
   if (users === undefined) {
     throw new Error('the config has no users file; add "auth": { "users": { "path": "users.json" } }.')
   }
+  if (users.driver !== 'file') {
+    throw new Error(`the config has no users file: auth.users.driver is "${users.driver}".`)
+  }
   return resolve(directory, users.path)
 }

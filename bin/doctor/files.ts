@@ -16,7 +16,7 @@ export async function* examineFiles({ value, directory }: GatewayConfig): AsyncI
 
   if (auth !== undefined) yield* examineSecret('keys', at(auth.keys.path), 'the signing keys')
   if (admin.token === undefined) yield* examineSecret('token', at(admin.tokenPath), 'the admin token')
-  if (auth?.users !== undefined) yield* examineUsers(at(auth.users.path))
+  if (auth?.users?.driver === 'file') yield* examineUsers(at(auth.users.path))
 }
 
 async function examineFolder(folder: string): Promise<Finding> {

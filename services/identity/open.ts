@@ -10,7 +10,7 @@ import { Activity } from './sessions/activity.ts'
 import { Sessions } from './sessions/sessions.ts'
 import type { AuthOptions } from './slice.ts'
 import { Verifier } from './tokens/verifier.ts'
-import { FileUsers } from './users/users.ts'
+import { openUsers } from './users/open-users.ts'
 
 /** Seconds the clocks of two gateways may differ. */
 const skew = 5
@@ -52,8 +52,7 @@ export async function createIdentity(
 ): Promise<Identity> {
   const access = toMilliseconds(auth.access)
   const idle = toMilliseconds(auth.idle)
-  const users =
-    auth.users === undefined ? undefined : await FileUsers.open(resolve(directory, auth.users.path), warn)
+  const users = await openUsers(auth.users, { directory, warn })
   let keys: KeyRing | undefined
   let apiKeys: ApiKeys | undefined
   try {

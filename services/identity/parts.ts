@@ -5,7 +5,7 @@ import type { Activity } from './sessions/activity.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import type { Reason } from './tokens/compact.ts'
 import type { Verifier } from './tokens/verifier.ts'
-import type { UserSource } from './users/users.ts'
+import type { UserSource } from './users/source.ts'
 
 /** Why a credential does not let a request pass. `stale` and `store`: nobody can tell at the moment. */
 export type Refusal =

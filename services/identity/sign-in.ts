@@ -1,12 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { BadRequest, InvalidCredentials, InvalidGrant, SessionLimit, UsersUnavailable } from '../../errors.ts'
+import {
+  BadRequest,
+  InvalidCredentials,
+  InvalidGrant,
+  PasswordChangeNeeded,
+  SessionLimit,
+  UsersUnavailable
+} from '../../errors.ts'
 import { challenge } from './challenge.ts'
 import type { Endings } from './endings.ts'
 import type { Caller, IdentityParts } from './parts.ts'
 import { readRefreshToken, writeRefreshToken } from './sessions/refresh-token.ts'
 import type { Rotated } from './sessions/rotate.ts'
 import type { AccessClaims } from './tokens/claims.ts'
-import type { User } from './users/users.ts'
+import type { User, UserSource } from './users/source.ts'
 
 /** What a sign-in or a refresh gives; the access token is these claims, signed by whoever answers the client. */
 export interface Grant {
@@ -36,8 +43,9 @@ export class SignIn {
     if (!clients.includes(client)) {
       throw BadRequest(['"client_id" is not a client of this gateway.'], { reason: 'client' })
     }
-    const user = await users?.verifyCredentials(name, password, caller)
+    const user = await users?.verifyCredentials(name, password, { ...caller, client })
     if (user === undefined) throw InvalidCredentials([], { reason: 'credentials', headers: challenge() })
+    if (user.mustChange) throw PasswordChangeNeeded([], { reason: 'password_change' })
     const userHash = keys.hashUser(user.uid)
     const created = await sessions.create({
       uid: user.uid,
@@ -71,6 +79,8 @@ export class SignIn {
     const presented = readRefreshToken(token, keys)
     if (presented === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
     const { session: sid, generation } = presented
+    // Asked before the token is spent: while nobody can tell about the user, the client keeps the one it has.
+    if (users?.isRemote) await this.#findOwner(users, sid)
     const rotated = await sessions.rotate({ sid, generation, confirmed: activity.confirmed(sid), client })
     if (!isAlive(rotated)) {
       const { outcome } = rotated
@@ -84,7 +94,7 @@ export class SignIn {
       await this.#endings.end(sid)
       throw InvalidGrant([], { reason: 'refresh.revoked' })
     }
-    const user = await users?.find(rotated.uid)
+    const user = await users?.find(rotated.uid, rotated.stamp)
     if (users === undefined) throw UsersUnavailable([], { reason: 'no_users' })
     if (user === undefined || user.stamp !== rotated.stamp) {
       await this.#endings.end(sid)
@@ -92,6 +102,11 @@ export class SignIn {
     }
     activity.note(sid)
     return this.#grant(user, { sid, ...rotated, signedInAt: rotated.createdAt })
+  }
+
+  async #findOwner(users: UserSource, sid: string): Promise<void> {
+    const session = await this.#parts.sessions.read(sid)
+    if (session !== undefined) await users.find(session.uid)
   }
 
   /** The count of who is online may be late, a sign-in may not fail for it. */

@@ -4,6 +4,7 @@ import { apiKeysSlice } from './api-keys/slice.ts'
 import { keysSlice } from './keys/slice.ts'
 import { revocationOptions } from './revocations/slice.ts'
 import { sessionOptions } from './sessions/slice.ts'
+import { usersSlice } from './users/slice.ts'
 
 const closed = { additionalProperties: false } as const
 const headerName = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"
@@ -36,20 +37,7 @@ export const authSlice = Type.Object(
     }),
     idle: Duration({ description: 'A session that is not used for this long ends.', default: '30m' }),
     ...sessionOptions,
-    users: Type.Optional(
-      Type.Object(
-        {
-          driver: Type.Literal('file', { description: 'Users are kept in a file.', default: 'file' }),
-          path: Type.String({
-            description: 'The users file, relative to the config file. `toll user add` writes it.',
-            default: 'users.json',
-            minLength: 1,
-            maxLength: 4096
-          })
-        },
-        { ...closed, description: 'Who may sign in. Without it nobody can; tokens are still verified.' }
-      )
-    ),
+    users: Type.Optional(usersSlice),
     apiKeys: apiKeysSlice,
     keys: keysSlice,
     ...revocationOptions,

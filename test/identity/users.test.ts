@@ -2,10 +2,10 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, statSync, utimesSync, wr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { FileUsers } from '../../services/identity/users/file-users.ts'
 import { hashPassword } from '../../services/identity/users/passwords.ts'
 import { addUser, changePassword, readUsers, removeUser } from '../../services/identity/users/user-editing.ts'
 import { parseUserFile } from '../../services/identity/users/user-file.ts'
-import { FileUsers } from '../../services/identity/users/users.ts'
 import { usersFile } from '../support/users.ts'
 
 const kesa = await usersFile({ kesa: { password: '123', scopes: ['a'] } })

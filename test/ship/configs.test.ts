@@ -23,7 +23,7 @@ function serveInContainer(t: Tap, { value }: GatewayConfig, users: string | unde
   t.same([value.listen.public, value.listen.admin], ['0.0.0.0:8080', '0.0.0.0:8082'])
   t.equal(value.store.driver, 'redis')
   t.equal(value.admin.tokenPath, '/var/lib/toll/admin-token')
-  t.equal(value.auth?.users?.path, users)
+  t.equal(value.auth?.users && 'path' in value.auth.users ? value.auth.users.path : undefined, users)
   t.notOk(value.runtime.enabled, 'a container starts no other programs')
   t.same(
     Object.values(value.services).filter(({ run }) => run !== undefined),

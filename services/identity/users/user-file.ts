@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { readPhc } from './phc.ts'
 
-const scopeToken = '^[\\x21\\x23-\\x5B\\x5D-\\x7E]{1,128}$'
+export const scopeToken = '^[\\x21\\x23-\\x5B\\x5D-\\x7E]{1,128}$'
 
 const UserRecord = Type.Object(
   {

@@ -1,6 +1,11 @@
 const failuresToOpen = 5
-const windowMs = 1000
-const openMs = 500
+
+interface Times {
+  /** Milliseconds within which the failures have to come; Infinity: in a row, however slowly. */
+  readonly window: number
+  /** Milliseconds without a call once it is open. */
+  readonly open: number
+}
 
 /**
  * Stops asking a store that keeps failing, so that a stalled one costs its callers a timeout only a few times a second: five failures
@@ -8,13 +13,15 @@ const openMs = 500
  */
 export class Breaker {
   readonly #now: () => number
+  readonly #times: Times
   #failures = 0
   #windowStart = 0
   #openUntil = 0
   #isTrying = false
 
-  constructor(now: () => number = () => performance.now()) {
+  constructor(now: () => number = () => performance.now(), times: Times = { window: 1000, open: 500 }) {
     this.#now = now
+    this.#times = times
   }
 
   /** Whether a call may be made now; whoever gets true reports `succeeded` or `failed`. */
@@ -33,12 +40,12 @@ export class Breaker {
 
   failed(): void {
     const now = this.#now()
-    if (now - this.#windowStart > windowMs) {
+    if (now - this.#windowStart > this.#times.window) {
       this.#windowStart = now
       this.#failures = 0
     }
     this.#failures += 1
-    if (this.#isTrying || this.#failures >= failuresToOpen) this.#openUntil = now + openMs
+    if (this.#isTrying || this.#failures >= failuresToOpen) this.#openUntil = now + this.#times.open
     this.#isTrying = false
   }
 }

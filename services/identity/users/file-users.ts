@@ -1,38 +1,10 @@
 import { UsersUnavailable } from '../../../errors.ts'
 import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
 import { decoyOf, Passwords } from './passwords.ts'
+import type { Asker, User, UserListener, UserSource } from './source.ts'
 import { stampOf } from './stamp.ts'
 import { isOurs, replaceHash } from './user-editing.ts'
 import { parseUserFile, type UserRecord } from './user-file.ts'
-
-/** What a user may do, as of now. */
-export interface User {
-  readonly uid: string
-  readonly scopes: readonly string[]
-  readonly roles: readonly string[]
-  /** Changes when the password does: a session that began with another one ends. */
-  readonly stamp: string
-}
-
-/** Who signs in, as far as it matters for looking at a password. */
-export interface Asker {
-  readonly address?: string
-  /** Whether the client has left: nothing is done for it any more. */
-  readonly isGone?: () => boolean
-}
-
-/** Where users come from. */
-export interface UserSource {
-  /** Undefined for an unknown user and for a wrong password alike, after the same time. */
-  verifyCredentials(name: string, password: string, asker?: Asker): Promise<User | undefined>
-  /** Undefined when the user is gone or may not sign in any more. */
-  find(uid: string): Promise<User | undefined>
-  /** Calls back when a user is gone, may not sign in any more (no stamp), or has another password. */
-  onChanged(listener: UserListener): void
-  close(): void | Promise<void>
-}
-
-export type UserListener = (uid: string, stamp: string | undefined) => void
 
 const pollInterval = 1000
 
@@ -51,6 +23,7 @@ interface Accounts {
 
 /** Users in a JSON file that is read again when it has changed. */
 export class FileUsers implements UserSource {
+  readonly isRemote = false
   readonly #path: string
   readonly #file: WatchedFile<Accounts>
   readonly #passwords: Passwords
