@@ -28,8 +28,10 @@ import { compileTable, type Table } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
 import { methodGaps } from './routes/table/method-gaps.ts'
 import { routesSlice } from './routes/table/slice.ts'
+import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
 import { identityOptions } from './services/identity/check.ts'
+import { openExchangesOf } from './services/identity/open-exchanges.ts'
 import { idleRules } from './services/identity/rules-check.ts'
 import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
@@ -178,6 +180,11 @@ async function buildApp(
     table,
     pools,
     tunnels: tunnelsOf(services),
+    open: openExchangesOf(services),
+    accessOf: ({ index }) => {
+      const { auth } = config.routes[index] as { readonly auth?: RouteAuth }
+      return accessOf(auth, config.auth?.audience ?? '')
+    },
     identityHeaders: config.auth?.headers,
     kept: config.auth?.apiKeys === undefined ? [] : [config.auth.apiKeys.header]
   })

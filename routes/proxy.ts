@@ -3,11 +3,14 @@ import httpProxy from '@fastify/http-proxy'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { RouteNotFound } from '../errors.ts'
 import type { RouteInfo } from '../plugins/plugin.ts'
+import type { Access } from '../services/identity/access.ts'
+import type { OpenExchanges } from '../services/identity/open-exchanges.ts'
 import type { Tunnels } from '../services/transport/tunnel.ts'
 import type { Pool } from '../services/upstream/pool.ts'
 import { Call, type Plan } from './proxy/call.ts'
 import { type IdentityHeaders, RequestHeaders } from './proxy/request-headers.ts'
 import type { Table } from './table/compile.ts'
+import type { CompiledRoute } from './table/route.ts'
 
 export interface ProxyOptions {
   /** The one path under which the app's own router knows every proxied request. */
@@ -15,6 +18,9 @@ export interface ProxyOptions {
   readonly table: Table
   readonly pools: ReadonlyMap<string, Pool>
   readonly tunnels: Tunnels
+  readonly open: OpenExchanges
+  /** What a route asks of its callers. */
+  readonly accessOf: (route: CompiledRoute) => Access
   /** Without `auth` nobody is told who asks, and still no client may say it. */
   readonly identityHeaders: IdentityHeaders | undefined
   /** Headers that are for the gateway alone, such as those with API keys. */
@@ -25,7 +31,8 @@ export interface ProxyOptions {
 export type Plans = ReadonlyMap<RouteInfo, Plan>
 
 /** Decides everything about proxying that the config decides. */
-export function planRoutes({ table, pools, tunnels, identityHeaders, kept = [] }: ProxyOptions): Plans {
+export function planRoutes(options: ProxyOptions): Plans {
+  const { table, pools, accessOf, identityHeaders, kept = [], tunnels, open } = options
   const conditions = table.routes.flatMap((route) => route.headers.map(({ name }) => name))
   const headers = new RequestHeaders(identityHeaders ?? unused, conditions, kept)
   const withMethods = new Set(
@@ -36,7 +43,11 @@ export function planRoutes({ table, pools, tunnels, identityHeaders, kept = [] }
       const pool = pools.get(route.service)
       if (pool === undefined)
         throw new TypeError(`route "${route.id}": there is no service "${route.service}"`)
-      return [route, { route, pool, headers, tunnels, keepsMethod: withMethods.has(route.service) }]
+      const endsWithToken = accessOf(route).onExpiry === 'close'
+      return [
+        route,
+        { tunnels, open, route, pool, headers, endsWithToken, keepsMethod: withMethods.has(route.service) }
+      ]
     })
   )
 }

@@ -67,6 +67,17 @@ const hasTrailers = (status: number, headers: readonly string[], { isChunked }: 
   status !== 304 &&
   !headers.some((name, index) => index % 2 === 0 && name.toLowerCase() === 'content-length')
 
+/** Whether an answer is a stream of events: one without an end of its own, and without a length that a clean end would fall short of. */
+export function isEndless(headers: readonly string[]): boolean {
+  let isStream = false
+  for (let index = 0; index < headers.length; index += 2) {
+    const key = headers[index]!.toLowerCase()
+    if (key === 'content-length') return false
+    if (key === 'content-type') isStream = /^text\/event-stream(?:$|[;\s])/i.test(headers[index + 1]!)
+  }
+  return isStream
+}
+
 /** Trailers as Node wants them, without those that would change how the message is read (RFC 9110 6.5.1). */
 export function harmlessTrailers(flat: readonly string[]): [string, string][] {
   const trailers: [string, string][] = []

@@ -1,6 +1,9 @@
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AmbiguousPath, BodyTooLarge } from '../../errors.ts'
+import { refused } from '../../plugins/authenticate/refusals.ts'
+import type { OpenExchange, OpenExchanges } from '../../services/identity/open-exchanges.ts'
+import type { Holder, Refusal } from '../../services/identity/parts.ts'
 import type { HandshakeSink } from '../../services/transport/handshake.ts'
 import type { Failure, Sent } from '../../services/transport/transport.ts'
 import type { Tunnels } from '../../services/transport/tunnel.ts'
@@ -8,8 +11,15 @@ import type { UpstreamNode } from '../../services/upstream/node.ts'
 import type { Pool } from '../../services/upstream/pool.ts'
 import { sendUpgrade } from '../../services/upstream/upgrade.ts'
 import type { CompiledRoute } from '../table/route.ts'
-import { answerHeaders, harmlessTrailers, type OwnHeaders, switchHeaders } from './answer-headers.ts'
+import {
+  answerHeaders,
+  harmlessTrailers,
+  isEndless,
+  type OwnHeaders,
+  switchHeaders
+} from './answer-headers.ts'
 import { publicOrigin } from './forwarded.ts'
+import { openTunnel } from './open-tunnel.ts'
 import { outgoingFor } from './outgoing.ts'
 import { problemOf } from './problems.ts'
 import type { RequestHeaders } from './request-headers.ts'
@@ -21,6 +31,9 @@ export interface Plan {
   readonly pool: Pool
   readonly headers: RequestHeaders
   readonly tunnels: Tunnels
+  readonly open: OpenExchanges
+  /** Whether WebSockets and event streams end with the token that let them in. */
+  readonly endsWithToken: boolean
   /** Whether any route to the service lists methods. */
   readonly keepsMethod: boolean
 }
@@ -32,7 +45,7 @@ const lingering = 5000
 const small = 8192
 
 /** One proxied request: hands it to the pool and the answer to the client, as it comes. */
-export class Call implements HandshakeSink {
+export class Call implements HandshakeSink, OpenExchange {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #plan: Plan
@@ -72,6 +85,11 @@ export class Call implements HandshakeSink {
     const path = this.#plan.route.rewrite.forward(this.#request.exchange.path)
     if (path === undefined) throw AmbiguousPath(['it cannot be rewritten'], { reason: 'rewrite' })
     this.#reply.raw.once('close', this.#onClose)
+    const { principal, startedAt } = this.#request.exchange
+    if (principal !== undefined) {
+      const revoked = this.#plan.open.add(this, startedAt)
+      if (revoked !== undefined) throw refused(revoked)
+    }
     this.#sentAt = performance.now()
     const headers = this.#plan.headers.write(
       raw,
@@ -86,6 +104,31 @@ export class Call implements HandshakeSink {
       this.#upgrade === undefined
         ? pool.send(prepare, this, this.#onNode)
         : sendUpgrade(pool, prepare, this, this.#onNode)
+  }
+
+  /** Only with a principal is a call kept among what is open. */
+  get principal(): Holder {
+    return this.#request.exchange.principal!
+  }
+
+  /** What let the request in is void: its answer ends, as a refusal where none has begun. */
+  end(reason: Refusal): void {
+    const { raw } = this.#reply
+    const { exchange } = this.#request
+    if (raw.destroyed || raw.writableFinished || (this.#isOver && !this.#isBegun)) return
+    this.#isOver = true
+    this.#sent?.cancel()
+    const problem = refused(reason)
+    if (!this.#isBegun) {
+      this.#lingerAfter()
+      this.#reply.send(problem)
+      return
+    }
+    exchange.verdict = problem.code
+    exchange.reason = reason
+    // An event stream has no last event; its clients ask for the rest by themselves, and are refused.
+    if (isEndless(this.#headers)) this.#endAnswer()
+    else this.#breakOff()
   }
 
   #headerRules() {
@@ -115,6 +158,9 @@ export class Call implements HandshakeSink {
     this.#isBegun = true
     this.#reply.raw.writeHead(this.#status, this.#reason, headers)
     if (!raw.complete) this.#lingerAfter()
+    if (this.#plan.endsWithToken && exchange.principal !== undefined && isEndless(this.#headers)) {
+      this.#plan.open.endWithToken(this)
+    }
   }
 
   onData(chunk: Buffer): boolean {
@@ -140,8 +186,12 @@ export class Call implements HandshakeSink {
 
   onEnd(trailers: string[]): void {
     this.#isOver = true
+    if (trailers.length > 0) this.#reply.raw.addTrailers(harmlessTrailers(trailers))
+    this.#endAnswer()
+  }
+
+  #endAnswer(): void {
     const { raw } = this.#reply
-    if (trailers.length > 0) raw.addTrailers(harmlessTrailers(trailers))
     // A string goes into the same write as the head; latin1 keeps every byte.
     if (this.#held !== undefined) raw.end(this.#held.toString('latin1'), 'latin1')
     else raw.end()
@@ -184,8 +234,15 @@ export class Call implements HandshakeSink {
     }
     exchange.verdict = problem.code
     exchange.reason = failure.reason
-    // A body that broke off must not look complete: the client's connection breaks as well, and where nothing but its end
-    // ends a body it breaks audibly (RFC 9112 8).
+    this.#breakOff()
+  }
+
+  /**
+   * A body that broke off must not look complete: the client's connection breaks as well, and where nothing but its end ends a
+   * body it breaks audibly (RFC 9112 8).
+   */
+  #breakOff(): void {
+    const { raw } = this.#reply
     if (this.#request.raw.httpVersion === '1.0') raw.socket?.resetAndDestroy()
     else raw.destroy()
   }
@@ -203,8 +260,7 @@ export class Call implements HandshakeSink {
     raw.writeHead(101, reason, switchHeaders(headers, own))
     raw.flushHeaders()
     raw.detachSocket(client)
-    const { tunnels } = this.#plan
-    const tunnel = tunnels.open(client, socket, this.#idle)
+    const tunnel = openTunnel(this.#plan, this.#request.exchange, [client, socket], this.#idle)
     tunnel.feed({ fromClient: early, fromUpstream: rest })
     // The exchange is over for everybody who counts them; the tunnel may last for days.
     raw.emit('close')
@@ -223,6 +279,7 @@ export class Call implements HandshakeSink {
 
   /** The client left: what the service does for it is not wanted any more. */
   readonly #onClose = (): void => {
+    this.#plan.open.remove(this)
     if (this.#isOver) return
     this.#isOver = true
     this.#sent?.cancel()

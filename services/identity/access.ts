@@ -64,6 +64,21 @@ export const routeAuth = Type.Union(
             uniqueItems: true
           }
         ),
+        onExpiry: Type.Union(
+          [
+            Type.Literal('keep', {
+              description: 'They stay open until their session is ended, or one side leaves.'
+            }),
+            Type.Literal('close', {
+              description:
+                'They end with the token: WebSockets with code 4401, event streams without an error.'
+            })
+          ],
+          {
+            description: 'What happens to WebSockets and event streams whose access token has expired.',
+            default: 'keep'
+          }
+        ),
         audience: Type.Optional(
           Type.String({
             description: 'The `aud` this route takes instead of the one of `auth.audience`.',
@@ -87,6 +102,7 @@ export interface Access {
   readonly onStale: OnStale
   readonly scopes: readonly string[]
   readonly credentials: readonly CredentialKind[]
+  readonly onExpiry: 'keep' | 'close'
   readonly audience: string
 }
 
@@ -102,6 +118,7 @@ export function accessOf(
     onStale,
     scopes: [],
     credentials: ['bearer'] as const,
+    onExpiry: 'keep' as const,
     audience,
     ...detail
   })

@@ -2,6 +2,7 @@ import { NotFound } from '../../errors.ts'
 import type { Access } from './access.ts'
 import { Endings } from './endings.ts'
 import type { KeyRing } from './keys/key-ring.ts'
+import type { OpenExchanges } from './open-exchanges.ts'
 import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts.ts'
 import type { LastingRevocation, Revocation } from './revocations/revocation.ts'
 import type { ListedRevocation } from './revocations/revocation-list.ts'
@@ -21,6 +22,7 @@ export class Identity {
   readonly #parts: IdentityParts
   readonly #endings: Endings
   readonly #signIn: SignIn
+  #letGo: () => void = () => {}
 
   constructor(parts: IdentityParts) {
     this.keys = parts.keys
@@ -32,6 +34,22 @@ export class Identity {
   /** Whether anybody can sign in here. */
   get hasUsers(): boolean {
     return this.#parts.users !== undefined
+  }
+
+  /** From now on ends what is open there when the credential behind it is revoked. */
+  endIn(open: OpenExchanges): this {
+    const { revocations, apiKeys } = this.#parts
+    const letGo = [
+      open.watch({
+        find: (holder) => ('kid' in holder ? revocations.find(holder as Verified) : undefined),
+        onRevoked: (listener) => revocations.onRevoked(listener)
+      }),
+      apiKeys?.endIn(open)
+    ]
+    this.#letGo = () => {
+      for (const end of letGo) end?.()
+    }
+    return this
   }
 
   /** Checks a credential of any kind as a route asks for it; without a store call wherever the route allows that. */
@@ -144,6 +162,7 @@ export class Identity {
 
   async close(): Promise<void> {
     const { activity, revocations, users, apiKeys } = this.#parts
+    this.#letGo()
     await activity.close()
     await revocations.close()
     await users?.close()

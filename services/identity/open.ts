@@ -5,6 +5,7 @@ import type { Store } from '../store/store.ts'
 import { ApiKeys } from './api-keys/api-keys.ts'
 import { Identity } from './identity.ts'
 import { KeyRing } from './keys/key-ring.ts'
+import { openExchangesOf } from './open-exchanges.ts'
 import { Revocations } from './revocations/revocations.ts'
 import { Activity } from './sessions/activity.ts'
 import { Sessions } from './sessions/sessions.ts'
@@ -27,9 +28,14 @@ export function openIdentity(
   const times = { access, refresh, idle, grace, unconfirmed, maxStaleness }
   const identifying = { issuer, audience, ...times, users, keys, sessions, clients, apiKeys }
   const store = storeNumber(services)
+  const open = openExchangesOf(services)
   return services.shared(
     `identity:${JSON.stringify([store, services.directory, identifying])}`,
-    () => createIdentity(auth, { store: services.store, directory: services.directory, warn }),
+    async () => {
+      const { directory } = services
+      const identity = await createIdentity(auth, { store: services.store, directory, warn })
+      return identity.endIn(open)
+    },
     (identity) =>
       identity.then(
         (opened) => opened.close(),

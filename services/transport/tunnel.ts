@@ -37,13 +37,13 @@ export class Tunnel {
     if (fromClient.length > 0) this.#fromClient(fromClient)
   }
 
-  /** Ends both sides with a close frame between two frames of the stream, and for good after a moment. */
-  close(code: number): void {
+  /** Ends both sides with a close frame between two frames of the stream, and for good after `patience` milliseconds. */
+  close(code: number, patience = farewell): void {
     if (this.#closing !== undefined) return
     this.#closing = code
     if (this.#toClient.isAtBoundary) this.#tellClient()
     if (this.#toUpstream.isAtBoundary) this.#tellUpstream()
-    setTimeout(() => this.destroy(), farewell).unref()
+    setTimeout(() => this.destroy(), patience).unref()
   }
 
   destroy(): void {
@@ -110,8 +110,12 @@ export class Tunnels {
     return this.#open.size
   }
 
-  open(client: Socket, upstream: Socket, idle: number): Tunnel {
-    const tunnel = new Tunnel(client, upstream, idle, (closed) => this.#open.delete(closed))
+  /** `onClosed` is called once both sockets are gone. */
+  open(client: Socket, upstream: Socket, idle: number, onClosed: () => void): Tunnel {
+    const tunnel = new Tunnel(client, upstream, idle, (closed) => {
+      this.#open.delete(closed)
+      onClosed()
+    })
     this.#open.add(tunnel)
     return tunnel
   }

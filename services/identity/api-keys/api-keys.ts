@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
+import type { OpenExchanges } from '../open-exchanges.ts'
 import type { Holder } from '../parts.ts'
 import { type ApiKeyRecord, parseKeyList } from './key-list.ts'
 import { hashSecret, readKeyText } from './key-text.ts'
@@ -33,6 +34,7 @@ export class ApiKeys {
   readonly #now: () => number
   readonly #warn: (sentence: string) => void
   readonly #timer: NodeJS.Timeout
+  readonly #listeners = new Set<() => void>()
   #warned: string | undefined
 
   private constructor(file: WatchedFile<Keys>, now: () => number, warn: (sentence: string) => void) {
@@ -60,15 +62,29 @@ export class ApiKeys {
     const isRight = timingSafeEqual(hashSecret(parts.secret), key?.hash ?? decoy)
     if (key === undefined) return 'apikey.unknown'
     if (!isRight) return 'apikey.secret'
-    if (key.isDisabled) return 'apikey.disabled'
-    const now = this.#now()
-    if (now < key.notBefore) return 'apikey.nbf'
-    return now < key.expires ? key.holder : 'apikey.exp'
+    return this.#void(key) ?? key.holder
+  }
+
+  /** Ends what was opened with a key that the file does not let pass any more; the returned function stops that. */
+  endIn(open: OpenExchanges): () => void {
+    return open.watch({
+      find: ({ key: id }) => {
+        if (id === undefined) return undefined
+        const key = this.#file.value.get(id)
+        return key === undefined ? 'apikey.unknown' : this.#void(key)
+      },
+      onRevoked: (listener) => {
+        this.#listeners.add(listener)
+        return () => this.#listeners.delete(listener)
+      }
+    })
   }
 
   /** Looks at the file now; never rejects. A broken one changes nothing, and is told once. */
   async refresh(): Promise<void> {
+    const before = this.#file.value
     await this.#file.refresh()
+    if (this.#file.value !== before) for (const listener of this.#listeners) listener()
     const problem = this.#file.broken?.message
     if (problem !== undefined && problem !== this.#warned) {
       this.#warn(`${problem} The API keys of before stay in force.`)
@@ -78,6 +94,13 @@ export class ApiKeys {
 
   close(): void {
     clearInterval(this.#timer)
+  }
+
+  #void({ isDisabled, notBefore, expires }: ApiKey): ApiKeyRefusal | undefined {
+    if (isDisabled) return 'apikey.disabled'
+    const now = this.#now()
+    if (now < notBefore) return 'apikey.nbf'
+    return now < expires ? undefined : 'apikey.exp'
   }
 }
 
