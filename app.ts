@@ -186,7 +186,8 @@ async function buildApp(
       return accessOf(auth, config.auth?.audience ?? '')
     },
     identityHeaders: config.auth?.headers,
-    kept: config.auth?.apiKeys === undefined ? [] : [config.auth.apiKeys.header]
+    kept: config.auth?.apiKeys === undefined ? [] : [config.auth.apiKeys.header],
+    hidesCookies: config.auth?.cookie !== undefined
   })
   await app.ready()
   return app

@@ -25,6 +25,8 @@ export interface ProxyOptions {
   readonly identityHeaders: IdentityHeaders | undefined
   /** Headers that are for the gateway alone, such as those with API keys. */
   readonly kept?: readonly string[]
+  /** Whether the gateway sets cookies of its own. */
+  readonly hidesCookies: boolean
 }
 
 /** What each route needs of the config, found by the route itself. */
@@ -32,9 +34,9 @@ export type Plans = ReadonlyMap<RouteInfo, Plan>
 
 /** Decides everything about proxying that the config decides. */
 export function planRoutes(options: ProxyOptions): Plans {
-  const { table, pools, accessOf, identityHeaders, kept = [], tunnels, open } = options
+  const { table, pools, accessOf, identityHeaders, kept = [], hidesCookies, tunnels, open } = options
   const conditions = table.routes.flatMap((route) => route.headers.map(({ name }) => name))
-  const headers = new RequestHeaders(identityHeaders ?? unused, conditions, kept)
+  const headers = new RequestHeaders(identityHeaders ?? unused, { conditions, kept, hidesCookies })
   const withMethods = new Set(
     table.routes.filter(({ methods }) => methods.length > 0).map(({ service }) => service)
   )
@@ -44,10 +46,8 @@ export function planRoutes(options: ProxyOptions): Plans {
       if (pool === undefined)
         throw new TypeError(`route "${route.id}": there is no service "${route.service}"`)
       const endsWithToken = accessOf(route).onExpiry === 'close'
-      return [
-        route,
-        { tunnels, open, route, pool, headers, endsWithToken, keepsMethod: withMethods.has(route.service) }
-      ]
+      const keepsMethod = withMethods.has(route.service)
+      return [route, { tunnels, open, route, pool, headers, endsWithToken, keepsMethod, hidesCookies }]
     })
   )
 }

@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { type IncomingMessage, METHODS, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import { Server as NetServer, type Socket } from 'node:net'
 import { BadRequest, HeadersTooLarge, NotImplemented, type Problem, RequestTimeout } from '../errors.ts'
+import { parseAuthority } from '../plugins/authority.ts'
 import { renderProblem } from '../plugins/problem.ts'
 import { framingRefusal, isCondemned } from './table/framing.ts'
-import { parseAuthority } from './table/host.ts'
 import { abandon, inTurn, Turns } from './turns.ts'
 
 export interface WireOptions {

@@ -2,13 +2,15 @@ import type { Access } from '../../services/identity/access.ts'
 import type { Credential, CredentialKind } from '../../services/identity/parts.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import { bearerOf } from './bearer.ts'
+import { cookieReader } from './cookie-jar.ts'
 import { oneHeader, type Read } from './one-header.ts'
 import { refused } from './refusals.ts'
 
 /** Where each kind of credential is looked for. Never the query: logs and Referer would keep it. */
-const readersOf = ({ apiKeys }: AuthOptions): Readonly<Record<CredentialKind, Read>> => ({
+const readersOf = (auth: AuthOptions): Readonly<Record<CredentialKind, Read>> => ({
   bearer: bearerOf,
-  'api-key': oneHeader(apiKeys?.header ?? '', 'api_key_twice')
+  cookie: cookieReader(auth),
+  'api-key': oneHeader(auth.apiKeys?.header ?? '', 'api_key_twice')
 })
 
 /**

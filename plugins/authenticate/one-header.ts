@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { AmbiguousRequest } from '../../errors.ts'
 
-export type Read = (raw: Pick<IncomingMessage, 'rawHeaders'>) => string | undefined
+export type Read = (raw: Pick<IncomingMessage, 'rawHeaders' | 'headers'>) => string | undefined
 
 /** Reads a header that may be there once: of two it is open which one others read, so that request is refused. */
 export function oneHeader(name: string, reason: string): Read {

@@ -7,19 +7,24 @@ import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { AccessClaims } from '../../services/identity/tokens/claims.ts'
 import type { Verified } from '../../services/identity/tokens/verifier.ts'
 import type { Step } from '../plugin.ts'
+import { CookieStep } from './cookie-step.ts'
 import { credentialReader } from './credentials.ts'
 import { refused } from './refusals.ts'
 
 /** The step that lets a request pass as whom its credential says it is, for one route or door. */
 export function authenticateStep(identity: Identity, access: Access, auth: AuthOptions): Step {
   const read = credentialReader(access, auth)
-  return (request) => {
+  const cookies = access.credentials.includes('cookie') ? new CookieStep(identity, auth) : undefined
+  return (request, reply) => {
     const credential = read(request.raw)
     if (credential === undefined) {
       if (access.mode === 'required') throw missing(access.credentials)
       return undefined
     }
-    const verdict = identity.check(credential, access)
+    const verdict =
+      credential.kind === 'cookie'
+        ? cookies!.check(request, reply, credential.value, access)
+        : identity.check(credential, access)
     if (verdict instanceof Promise) return verdict.then((later) => admit(request, later))
     return admit(request, verdict)
   }

@@ -5,7 +5,6 @@ import { signAccess } from '../../plugins/authenticate/jwt.ts'
 import { authenticateStep } from '../../plugins/authenticate/step.ts'
 import { guardedAs } from '../../plugins/door-limit.ts'
 import { accessOf } from '../../services/identity/access.ts'
-import { missing } from '../../services/identity/challenge.ts'
 import type { Caller, Grant, Identity } from '../../services/identity/identity.ts'
 import { openIdentity } from '../../services/identity/open.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
@@ -13,6 +12,7 @@ import type { Verified } from '../../services/identity/tokens/verifier.ts'
 import type { Services } from '../../services/services.ts'
 import { meAnswer, sessionAnswer, spell, tokenAnswer } from './answers.ts'
 import { clientField, refreshTokenField, takeBodies, textField } from './body.ts'
+import { CookieDoors } from './cookie-doors.ts'
 import { jwksPath } from './doors.ts'
 import { refuseOtherMethods } from './methods.ts'
 
@@ -31,15 +31,16 @@ export async function registerAuth(
   await app.register(async (doors) => {
     await takeBodies(doors, bodyLimit)
     const closeOthers = refuseOtherMethods(doors)
-    tokenDoors(doors, auth, identity)
-    userDoors(doors, auth, identity)
+    const cookies = new CookieDoors(identity, auth)
+    tokenDoors(doors, auth, identity, cookies)
+    userDoors(doors, auth, identity, cookies)
     keyDoor(doors, identity)
     closeOthers()
   })
 }
 
 /** Doors that give or take tokens: never cached, small bodies only. */
-function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity): void {
+function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity, cookies: CookieDoors): void {
   const { paths, fields, unsafeGet } = auth
   const method = unsafeGet ? ['POST', 'GET'] : ['POST']
   const answer = async (reply: FastifyReply, grant: Grant) =>
@@ -49,14 +50,13 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
     app.post(paths.login, { bodyLimit, config: guardedAs(app, 'login') }, async (request, reply) => {
       const name = textField(request.body, 'username')
       const password = textField(request.body, 'password')
-      return answer(
-        reply,
-        await identity.login(name, password, {
-          ...callerOf(request),
-          client: clientField(request.body),
-          isGone: () => reply.raw.destroyed
-        })
-      )
+      const wantsCookies = cookies.wants(request)
+      const grant = await identity.login(name, password, {
+        ...callerOf(request),
+        client: clientField(request.body),
+        isGone: () => reply.raw.destroyed
+      })
+      return wantsCookies ? cookies.give(reply, grant) : answer(reply, grant)
     })
 
     app.route({
@@ -66,6 +66,8 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
       config: guardedAs(app, 'refresh'),
       handler: async (request, reply) => {
         const token = refreshTokenField(request.body) ?? bearerOf(request.raw)
+        const granting = cookies.refresh(request, reply, token !== undefined)
+        if (granting !== undefined) return cookies.give(reply, await granting)
         if (token === undefined) textField(request.body, 'refresh_token')
         return answer(reply, await identity.refresh(token!, clientField(request.body)))
       }
@@ -78,6 +80,7 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
     bodyLimit,
     handler: async (request, reply) => {
       const { propagated } = await identity.end(await sessionToEnd(request, reply))
+      if (refreshTokenField(request.body) === undefined) cookies.clear(request, reply)
       return ended(reply, propagated)
     }
   })
@@ -89,7 +92,11 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
     const token = refreshTokenField(request.body)
     const bearer = bearerOf(request.raw)
     const shown = token ?? (bearer?.startsWith('tlr1.') ? bearer : undefined)
-    if (bearer !== undefined && bearer !== shown) {
+    if (shown === undefined && bearer === undefined) {
+      const session = cookies.sessionToEnd(request)
+      if (session !== undefined) return session
+    }
+    if (shown === undefined || (bearer !== undefined && bearer !== shown)) {
       try {
         await onRequest(request, reply)
         return principalOf(request).session!
@@ -98,7 +105,6 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
         if (shown === undefined || !isProblem(refusal) || refusal.statusCode !== 401) throw refusal
       }
     }
-    if (shown === undefined) throw missing()
     const session = identity.sessionOf(shown)
     if (session === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
     return session
@@ -106,17 +112,20 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity)
 
   app.post(paths.logoutAll, { bodyLimit, onRequest }, async (request, reply) => {
     const { propagated } = await identity.endUser(principalOf(request).subject)
+    cookies.clear(request, reply)
     return ended(reply, propagated)
   })
 }
 
 /** Doors for who is signed in. */
-function userDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity): void {
+function userDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity, cookies: CookieDoors): void {
   const { paths, fields } = auth
   const onRequest = signedIn(identity, auth)
 
   app.get(paths.me, { onRequest }, async (request, reply) =>
-    noStore(reply).send(spell(fields, meAnswer(principalOf(request))))
+    noStore(reply).send(
+      spell(fields, { ...meAnswer(principalOf(request)), ...cookies.proof(principalOf(request).session) })
+    )
   )
 
   app.get(paths.sessions, { onRequest }, async (request, reply) => {
@@ -130,8 +139,10 @@ function userDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity):
   })
 
   app.delete<{ Params: { sid: string } }>(`${paths.sessions}/:sid`, { onRequest }, async (request, reply) => {
-    const { sid } = await identity.sessionFor(principalOf(request).subject, request.params.sid)
+    const { subject, session: current } = principalOf(request)
+    const { sid } = await identity.sessionFor(subject, request.params.sid)
     const { propagated } = await identity.end(sid)
+    if (sid === current) cookies.clear(request, reply)
     return ended(reply, propagated)
   })
 }
@@ -151,7 +162,9 @@ const isKnown = (ifNoneMatch: string | undefined, etag: string): boolean =>
 
 /** The hook of doors for signed-in users only. */
 function signedIn(identity: Identity, auth: AuthOptions) {
-  const step = authenticateStep(identity, accessOf('required', auth.audience, auth.onStale), auth)
+  const credentials = auth.cookie === undefined ? (['bearer'] as const) : (['bearer', 'cookie'] as const)
+  const access = { ...accessOf('required', auth.audience, auth.onStale), credentials }
+  const step = authenticateStep(identity, access, auth)
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => step(request, reply)
 }
 

@@ -43,6 +43,15 @@ export const refreshTokenField = (body: unknown): string | undefined =>
 export const clientField = (body: unknown): string | undefined =>
   optionalField(body, ['client_id', 'clientId'], maxClientLength)
 
+/** A switch of a JSON or form body; off without it. */
+export function flagField(body: unknown, name: string): boolean {
+  if (typeof body !== 'object' || body === null || !Object.hasOwn(body, name)) return false
+  const value = (body as Readonly<Record<string, unknown>>)[name]
+  if (value === true || value === 'true') return true
+  if (value === false || value === 'false') return false
+  throw BadRequest([`"${name}" has to be true or false.`], { reason: 'body_field' })
+}
+
 function optionalField(body: unknown, names: readonly string[], maxLength: number): string | undefined {
   if (typeof body !== 'object' || body === null) return undefined
   const found = names.filter((name) => Object.hasOwn(body, name))

@@ -1,3 +1,4 @@
+import { isOwnCookie } from '../../services/identity/cookies/names.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
 import type { CompiledRoute } from '../table/route.ts'
 import { rewriteLocation } from './location.ts'
@@ -35,6 +36,8 @@ interface Place {
   readonly origin: string
   /** Whether a body without a length goes out in chunks, and so can have trailers. */
   readonly isChunked: boolean
+  /** Whether the gateway sets cookies of its own, which no service may plant. */
+  readonly hidesCookies: boolean
 }
 
 /** What the client gets: the service's headers without the hop-by-hop ones, names and duplicates as sent, then the gateway's. */
@@ -53,6 +56,7 @@ export function answerHeaders(
     if (hopByHop.has(key) || named?.has(key)) continue
     if (key === 'trailer' && !hasTrailers(status, headers, place)) continue
     if (own[key] !== undefined && !additive.has(key)) continue
+    if (key === 'set-cookie' && place.hidesCookies && isOwnCookie(value)) continue
     if (key === 'location' || key === 'content-location') kept.push(name, rewriteLocation(value, place))
     // RFC 9110 8.6: no length where there can be no body.
     else if (key !== 'content-length' || status !== 204) kept.push(name, value)
@@ -89,10 +93,13 @@ export function harmlessTrailers(flat: readonly string[]): [string, string][] {
 }
 
 /** The head of a 101: as the service wrote it, hop-by-hop headers included, with what the gateway has to say. */
-export function switchHeaders(headers: readonly string[], own: OwnHeaders): string[] {
+export function switchHeaders(headers: readonly string[], own: OwnHeaders, hidesCookies: boolean): string[] {
   const kept: string[] = []
   for (let index = 0; index < headers.length; index += 2) {
-    if (own[headers[index]!.toLowerCase()] === undefined) kept.push(headers[index]!, headers[index + 1]!)
+    const key = headers[index]!.toLowerCase()
+    if (own[key] !== undefined && !additive.has(key)) continue
+    if (key === 'set-cookie' && hidesCookies && isOwnCookie(headers[index + 1]!)) continue
+    kept.push(headers[index]!, headers[index + 1]!)
   }
   pushOwn(kept, own)
   return kept

@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { AmbiguousPath, BodyTooLarge } from '../../errors.ts'
 import { refused } from '../../plugins/authenticate/refusals.ts'
+import { publicOrigin } from '../../plugins/public-origin.ts'
 import type { OpenExchange, OpenExchanges } from '../../services/identity/open-exchanges.ts'
 import type { Holder, Refusal } from '../../services/identity/parts.ts'
 import type { HandshakeSink } from '../../services/transport/handshake.ts'
@@ -18,7 +19,6 @@ import {
   type OwnHeaders,
   switchHeaders
 } from './answer-headers.ts'
-import { publicOrigin } from './forwarded.ts'
 import { openTunnel } from './open-tunnel.ts'
 import { outgoingFor } from './outgoing.ts'
 import { problemOf } from './problems.ts'
@@ -36,6 +36,8 @@ export interface Plan {
   readonly endsWithToken: boolean
   /** Whether any route to the service lists methods. */
   readonly keepsMethod: boolean
+  /** Whether the gateway sets cookies of its own, which are none of a service's business. */
+  readonly hidesCookies: boolean
 }
 
 /** How long a client may go on sending a body that nobody wants any more, before its connection is cut. */
@@ -76,13 +78,13 @@ export class Call implements HandshakeSink, OpenExchange {
     this.#onAnswer = onAnswer
     // The client left while the corridor was at work: nobody would hear of it a second time.
     if (this.#reply.raw.destroyed) return
-    const { raw } = this.#request
+    const { raw, exchange, id } = this.#request
     const length = raw.headers['content-length']
     const { maxBody } = this.#plan.route
     if (length !== undefined && Number(length) > maxBody.bytes) {
       throw BodyTooLarge([maxBody.size], { reason: 'body_size' })
     }
-    const path = this.#plan.route.rewrite.forward(this.#request.exchange.path)
+    const path = this.#plan.route.rewrite.forward(exchange.path)
     if (path === undefined) throw AmbiguousPath(['it cannot be rewritten'], { reason: 'rewrite' })
     this.#reply.raw.once('close', this.#onClose)
     const { principal, startedAt } = this.#request.exchange
@@ -91,12 +93,7 @@ export class Call implements HandshakeSink, OpenExchange {
       if (revoked !== undefined) throw refused(revoked)
     }
     this.#sentAt = performance.now()
-    const headers = this.#plan.headers.write(
-      raw,
-      this.#request.exchange,
-      this.#request.id,
-      this.#headerRules()
-    )
+    const headers = this.#plan.headers.write(raw, exchange, id, this.#headerRules())
     if (this.#upgrade !== undefined) headers.push('Connection', 'Upgrade', 'Upgrade', 'websocket')
     const prepare = (node: UpstreamNode) => outgoingFor(node, this.#request, this.#plan, path, headers)
     const { pool } = this.#plan
@@ -152,6 +149,7 @@ export class Call implements HandshakeSink, OpenExchange {
       route: this.#plan.route,
       node: this.#node!,
       origin,
+      hidesCookies: this.#plan.hidesCookies,
       isChunked: raw.httpVersion === '1.1' && raw.method !== 'HEAD'
     })
     this.#reply.hijack()
@@ -257,7 +255,7 @@ export class Call implements HandshakeSink, OpenExchange {
     this.#request.exchange.upstreamTime = performance.now() - this.#sentAt
     this.#reply.hijack()
     raw.sendDate = false
-    raw.writeHead(101, reason, switchHeaders(headers, own))
+    raw.writeHead(101, reason, switchHeaders(headers, own, this.#plan.hidesCookies))
     raw.flushHeaders()
     raw.detachSocket(client)
     const tunnel = openTunnel(this.#plan, this.#request.exchange, [client, socket], this.#idle)

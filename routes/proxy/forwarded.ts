@@ -1,8 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { isIPv6 } from 'node:net'
-import type { TLSSocket } from 'node:tls'
 import type { Exchange } from '../../plugins/plugin.ts'
-import { parseAuthority } from '../table/host.ts'
+import { first, hostOf, protocolOf } from '../../plugins/public-origin.ts'
 
 /** Writes who asked, for which host, by which scheme (X-Forwarded-*, X-Real-IP, RFC 7239). A trusted proxy's own words are kept and added to. */
 export function pushForwarded(
@@ -24,32 +23,6 @@ export function pushForwarded(
   headers.push('X-Real-IP', exchange.client)
   const hop = `for=${node(peer)}${host === '' ? '' : `;host=${quoted(host)}`};proto=${protocol}`
   headers.push('Forwarded', said?.forwarded === undefined ? hop : `${said.forwarded}, ${hop}`)
-}
-
-/** Scheme and authority by which the client came, for Location headers; '' when it named no host. */
-export function publicOrigin(raw: IncomingMessage, exchange: Exchange): string {
-  const host = hostOf(raw, exchange)
-  return host === '' ? '' : `${protocolOf(raw, exchange)}://${host}`
-}
-
-function protocolOf(raw: IncomingMessage, { trusted }: Exchange): string {
-  const said = trusted ? first(raw.headers['x-forwarded-proto']) : undefined
-  // A proxy passes on what its own client said, more often than not.
-  if (said !== undefined && /^(?:http|ws)s?$/i.test(said)) return said.toLowerCase()
-  return (raw.socket as TLSSocket).encrypted ? 'https' : 'http'
-}
-
-function hostOf(raw: IncomingMessage, { trusted, authority }: Exchange): string {
-  const said = trusted ? first(raw.headers['x-forwarded-host']) : undefined
-  return said !== undefined && parseAuthority(said) !== undefined ? said : authority
-}
-
-/** What the outermost proxy said, where each added its own. */
-const first = (value: string | string[] | undefined): string | undefined => {
-  const text = String(value ?? '')
-    .split(',', 1)[0]!
-    .trim()
-  return text === '' ? undefined : text
 }
 
 function portOf(host: string, protocol: string, raw: IncomingMessage): string {

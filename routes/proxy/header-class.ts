@@ -9,6 +9,7 @@ export type HeaderClass =
   /** Says who asked or where it came in: believed from a trusted proxy only. */
   | 'forwarded'
   | 'tracestate'
+  | 'cookie'
   /** Would go round what routes say about methods. */
   | 'method'
 
@@ -76,7 +77,7 @@ export class HeaderClasses {
   readonly #conditions: ReadonlySet<string>
   readonly #canonicalConditions: ReadonlySet<string>
 
-  constructor(own: readonly string[], conditions: readonly string[] = []) {
+  constructor(own: readonly string[], conditions: readonly string[] = [], hidesCookies = false) {
     this.#conditions = new Set(conditions)
     this.#canonicalConditions = new Set(conditions.map(canonical))
     this.#known = new Map<string, HeaderClass>([
@@ -86,6 +87,7 @@ export class HeaderClasses {
       ['te', 'te'],
       ['authorization', 'authorization'],
       ['tracestate', 'tracestate'],
+      ...(hidesCookies ? [['cookie', 'cookie'] as const] : []),
       ...methodOverrides.map((name) => [name, 'method'] as const),
       ...own.map((name) => [canonical(name), 'drop'] as const)
     ])

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Exchange, Principal } from '../../plugins/plugin.ts'
+import { withoutOwnCookies } from '../../services/identity/cookies/names.ts'
 import { pushForwarded } from './forwarded.ts'
 import { HeaderClasses } from './header-class.ts'
 
@@ -8,6 +9,16 @@ export interface IdentityHeaders {
   readonly user: string
   readonly session: string
   readonly scopes: string
+}
+
+/** What the config says about headers, beside who asks. */
+export interface Hidden {
+  /** Headers that routes look for. */
+  readonly conditions?: readonly string[]
+  /** Headers that no service gets to see. */
+  readonly kept?: readonly string[]
+  /** Whether the gateway sets cookies of its own, which no service gets to see either. */
+  readonly hidesCookies?: boolean
 }
 
 /** What the route decides about a request's headers. */
@@ -25,10 +36,9 @@ export class RequestHeaders {
   readonly #classes: HeaderClasses
   readonly #identities = new WeakMap<Principal, readonly string[]>()
 
-  /** `conditions` are the headers that routes look for, `kept` those that no service gets to see. */
-  constructor(names: IdentityHeaders, conditions: readonly string[] = [], kept: readonly string[] = []) {
+  constructor(names: IdentityHeaders, { conditions = [], kept = [], hidesCookies = false }: Hidden = {}) {
     this.#names = names
-    this.#classes = new HeaderClasses([...Object.values(names), ...kept], conditions)
+    this.#classes = new HeaderClasses([...Object.values(names), ...kept], conditions, hidesCookies)
   }
 
   /** Flat list without Host and framing, names as the client spelled them. */
@@ -47,6 +57,11 @@ export class RequestHeaders {
         case 'te':
           if (/(?:^|,)\s*trailers\s*(?:,|$)/i.test(value)) headers.push('TE', 'trailers')
           break
+        case 'cookie': {
+          const others = withoutOwnCookies(value)
+          if (others !== '') headers.push(name, others)
+          break
+        }
         case 'authorization':
           if (rules.forwardAuthorization) headers.push(name, value)
           break

@@ -1,4 +1,4 @@
-import { type Authority, parseAuthority } from './host.ts'
+import { type Authority, parseAuthority } from '../../plugins/authority.ts'
 
 /** A request-target (RFC 9112 3.2), taken apart. */
 export interface Target extends Authority {

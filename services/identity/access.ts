@@ -50,7 +50,10 @@ export const routeAuth = Type.Union(
           Type.Union(
             [
               Type.Literal('bearer', { description: '`Authorization: Bearer` with an access token.' }),
-              Type.Literal('api-key', { description: 'The header of `auth.apiKeys` with an API key.' })
+              Type.Literal('api-key', { description: 'The header of `auth.apiKeys` with an API key.' }),
+              Type.Literal('cookie', {
+                description: 'The cookies of a sign-in with "cookie": true; needs `auth.cookie`.'
+              })
             ],
             {
               description: 'One kind of credential.'

@@ -6,9 +6,13 @@ const realm = 'realm="tollkeeper"'
 
 /**
  * The scheme a kind of credential goes by (RFC 9110 11.1). There is no registered one for API keys; "Bearer" would send clients off to
- * refresh a token they do not have.
+ * refresh a token they do not have. A cookie holds such a token.
  */
-const schemes: Readonly<Record<CredentialKind, string>> = { bearer: 'Bearer', 'api-key': 'ApiKey' }
+const schemes: Readonly<Record<CredentialKind, string>> = {
+  bearer: 'Bearer',
+  cookie: 'Bearer',
+  'api-key': 'ApiKey'
+}
 
 /** WWW-Authenticate of a 401 or 403 (RFC 6750 3): one challenge for each kind that would do; no `error` where nothing was sent. */
 export const challenge = (
@@ -16,10 +20,10 @@ export const challenge = (
   scopes: readonly string[] = [],
   kinds: readonly CredentialKind[] = ['bearer']
 ): Readonly<Record<string, string>> => ({
-  'www-authenticate': kinds
+  'www-authenticate': [...new Set(kinds.map((kind) => schemes[kind]))]
     .map(
-      (kind) =>
-        `${schemes[kind]} ${realm}` +
+      (scheme) =>
+        `${scheme} ${realm}` +
         (error === undefined ? '' : `, error="${error}"`) +
         (scopes.length === 0 ? '' : `, scope="${scopes.join(' ')}"`)
     )
@@ -33,6 +37,8 @@ export const missing = (kinds: readonly CredentialKind[] = ['bearer']): Problem 
 function waysIn(kinds: readonly CredentialKind[]): string {
   const takesKeys = kinds.includes('api-key')
   if (takesKeys && kinds.length === 1) return 'This is for holders of an API key; send it in its header.'
+  if (kinds.every((kind) => kind === 'cookie'))
+    return 'This is for signed-in users; sign in with "cookie": true.'
   const orKey = takesKeys ? ' or an API key in its header' : ''
   return `This is for signed-in users; send "Authorization: Bearer <access token>"${orKey}.`
 }

@@ -1,7 +1,13 @@
 import type { Check, Report } from '../../config/mistake.ts'
 import { pointerOf } from '../../config/pointer.ts'
 import { toMilliseconds } from '../../config/units.ts'
+import type { RouteAuth } from './access.ts'
 import type { AuthOptions } from './slice.ts'
+
+interface Checked {
+  readonly auth?: AuthOptions
+  readonly routes: readonly { readonly auth?: RouteAuth }[]
+}
 
 /** Headers that are about the message or the connection; an identity in one of them would break the request. */
 const taken = new Set([
@@ -17,11 +23,25 @@ const taken = new Set([
 ])
 
 /** Times in which nobody could use what they were given, and headers that cannot tell a service who is asking. */
-export const identityOptions: Check = ({ auth }: { readonly auth?: AuthOptions }, report: Report) => {
+export const identityOptions: Check = ({ auth, routes }: Checked, report: Report) => {
+  for (const [index, { auth: access }] of routes.entries()) {
+    const kinds = typeof access === 'object' ? access.credentials : undefined
+    if (kinds?.includes('cookie') !== true || auth?.cookie !== undefined) continue
+    report.error(
+      pointerOf('routes', index, 'auth', 'credentials'),
+      'nobody gets a cookie without "auth.cookie"'
+    )
+  }
   if (auth === undefined) return
   for (const key of ['access', 'refresh', 'idle', 'maxStaleness'] as const) {
     if (toMilliseconds(auth[key]) < 1000)
       report.error(pointerOf('auth', key), `auth.${key} has to be 1s or more`)
+  }
+  if (auth.cookie !== undefined && auth.unsafeGet) {
+    report.error(
+      pointerOf('auth', 'unsafeGet'),
+      'auth.unsafeGet cannot stand beside auth.cookie: any page could sign out a user by a link'
+    )
   }
   const used = new Map<string, string>()
   for (const [key, name] of Object.entries(auth.headers)) {

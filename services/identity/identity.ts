@@ -1,5 +1,6 @@
 import { NotFound } from '../../errors.ts'
 import type { Access } from './access.ts'
+import { CookieSessions } from './cookies/cookie-sessions.ts'
 import { Endings } from './endings.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { OpenExchanges } from './open-exchanges.ts'
@@ -19,6 +20,8 @@ export type { Grant } from './sign-in.ts'
 /** Who is who: signs users in, keeps their sessions, and says of every token whether it still holds. */
 export class Identity {
   readonly keys: KeyRing
+  /** For who signed in with cookies. */
+  readonly cookies: CookieSessions
   readonly #parts: IdentityParts
   readonly #endings: Endings
   readonly #signIn: SignIn
@@ -29,6 +32,9 @@ export class Identity {
     this.#parts = parts
     this.#endings = new Endings(parts)
     this.#signIn = new SignIn(parts, this.#endings)
+    this.cookies = new CookieSessions(parts.keys, (shown) =>
+      this.#signIn.exchange(shown, { client: undefined, isPatient: true })
+    )
   }
 
   /** Whether anybody can sign in here. */
@@ -59,6 +65,7 @@ export class Identity {
   ): Holder | Refusal | Promise<Holder | Refusal> {
     switch (kind) {
       case 'bearer':
+      case 'cookie':
         return this.checkToken(value, access)
       case 'api-key':
         // A key has no session: what its file says is all there is to ask, however a route checks sessions.

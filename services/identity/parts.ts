@@ -19,7 +19,7 @@ export type Refusal =
   | 'store'
 
 /** The kinds of credential a route may take. */
-export type CredentialKind = 'bearer' | 'api-key'
+export type CredentialKind = 'bearer' | 'api-key' | 'cookie'
 
 /** What a request shows to say who it comes from. */
 export interface Credential {

@@ -10,8 +10,9 @@ import {
 import { challenge } from './challenge.ts'
 import type { Endings } from './endings.ts'
 import type { Caller, IdentityParts } from './parts.ts'
-import { readRefreshToken, writeRefreshToken } from './sessions/refresh-token.ts'
+import { type RefreshToken, readRefreshToken, writeRefreshToken } from './sessions/refresh-token.ts'
 import type { Rotated } from './sessions/rotate.ts'
+import type { Presented } from './sessions/sessions.ts'
 import type { AccessClaims } from './tokens/claims.ts'
 import type { User, UserSource } from './users/source.ts'
 
@@ -22,6 +23,8 @@ export interface Grant {
   readonly session: string
   /** Seconds the access token is valid. */
   readonly expiresIn: number
+  /** Seconds until the session ends, however much it is used. */
+  readonly endsIn: number
 }
 
 const passwordMethods: readonly string[] = Object.freeze(['pwd'])
@@ -75,13 +78,20 @@ export class SignIn {
 
   /** Exchanges a refresh token. Shown twice by one who lost the answer it gives the same successor; later it ends the session. */
   async refresh(token: string, client?: string): Promise<Grant> {
-    const { sessions, users, keys, revocations, activity, warn } = this.#parts
-    const presented = readRefreshToken(token, keys)
+    const presented = readRefreshToken(token, this.#parts.keys)
     if (presented === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
-    const { session: sid, generation } = presented
+    return this.exchange(presented, { client })
+  }
+
+  /** The same once the token is known to be one. */
+  async exchange(
+    { session: sid, generation }: RefreshToken,
+    how: Pick<Presented, 'client' | 'isPatient'>
+  ): Promise<Grant> {
+    const { sessions, users, revocations, activity, warn } = this.#parts
     // Asked before the token is spent: while nobody can tell about the user, the client keeps the one it has.
     if (users?.isRemote) await this.#findOwner(users, sid)
-    const rotated = await sessions.rotate({ sid, generation, confirmed: activity.confirmed(sid), client })
+    const rotated = await sessions.rotate({ sid, generation, confirmed: activity.confirmed(sid), ...how })
     if (!isAlive(rotated)) {
       const { outcome } = rotated
       if (outcome !== 'GONE' && outcome !== 'CLIENT') await this.#endings.void(sid, rotated.remaining)
@@ -122,7 +132,8 @@ export class SignIn {
   #grant(user: User, session: GrantedSession): Grant {
     const { issuer, audience, access, keys, now } = this.#parts
     const iat = Math.floor(now() / 1000)
-    const left = Math.max(1, Math.floor(Math.min(access, session.expiresAt - session.now) / 1000))
+    const endsIn = Math.max(1, Math.floor((session.expiresAt - session.now) / 1000))
+    const left = Math.max(1, Math.min(Math.floor(access / 1000), endsIn))
     const claims: AccessClaims = {
       iss: issuer,
       sub: user.uid,
@@ -140,7 +151,7 @@ export class SignIn {
       ...(user.roles.length > 0 && { roles: user.roles })
     }
     const refreshToken = writeRefreshToken({ session: session.sid, generation: session.generation }, keys)
-    return { claims, refreshToken, session: session.sid, expiresIn: left }
+    return { claims, refreshToken, session: session.sid, expiresIn: left, endsIn }
   }
 }
 

@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto'
+import { createHash, createHmac, hkdfSync } from 'node:crypto'
 import { KeysUnavailable } from '../../../errors.ts'
 import { createFile } from '../files/private-file.ts'
 import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
@@ -98,6 +98,14 @@ export class KeyRing {
   refreshMac(kid: string, text: string): Buffer | undefined {
     if (this.#usable(kid)?.use !== 'refresh') return undefined
     return createHmac('sha256', this.#file.value.secrets.get(kid)!).update(text).digest()
+  }
+
+  /** A MAC for anything else, by a key of its own that follows from the refresh key `kid` (HKDF, RFC 5869). */
+  derivedMac(purpose: string, kid: string, text: string): Buffer | undefined {
+    if (this.#usable(kid)?.use !== 'refresh') return undefined
+    const secret = this.#file.value.secrets.get(kid)!
+    const derived = Buffer.from(hkdfSync('sha256', secret, '', `tollkeeper ${purpose}`, 32))
+    return createHmac('sha256', derived).update(text).digest()
   }
 
   activeRefreshKid(): string {

@@ -49,6 +49,8 @@ export interface Presented {
   readonly confirmed: number
   /** The client that shows it, when it says so. */
   readonly client: string | undefined
+  /** Gives the last but one generation its successor for as long as the session lives: browsers lose answers all the time. */
+  readonly isPatient?: boolean
 }
 
 /** The use of a session, `age` milliseconds ago; `confirmed` is the newest generation a token of which was used. */
@@ -99,9 +101,10 @@ export class Sessions {
     return { ...created, sid }
   }
 
-  rotate({ sid, generation, confirmed, client = '' }: Presented): Promise<Rotated> {
+  rotate({ sid, generation, confirmed, client = '', isPatient = false }: Presented): Promise<Rotated> {
     const hash = userHashOf(sid)
-    const { grace, unconfirmed, idle } = this.#policy
+    const { unconfirmed, idle, absolute } = this.#policy
+    const grace = isPatient ? absolute : this.#policy.grace
     return this.#store.run(
       rotate,
       [sessionKey(hash, sid), indexKey(hash), epochKey(hash)],
