@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import {
   BadRequest,
+  Forbidden,
   InvalidCredentials,
   InvalidGrant,
   PasswordChangeNeeded,
@@ -46,6 +47,7 @@ export class SignIn {
     if (!clients.includes(client)) {
       throw BadRequest(['"client_id" is not a client of this gateway.'], { reason: 'client' })
     }
+    if (revocations.isClientRevoked(client)) throw clientRevoked()
     const user = await users?.verifyCredentials(name, password, { ...caller, client })
     if (user === undefined) throw InvalidCredentials([], { reason: 'credentials', headers: challenge() })
     if (user.mustChange) throw PasswordChangeNeeded([], { reason: 'password_change' })
@@ -89,6 +91,11 @@ export class SignIn {
     how: Pick<Presented, 'client' | 'isPatient'>
   ): Promise<Grant> {
     const { sessions, users, revocations, activity, warn } = this.#parts
+    // Asked before its token is spent: the client may be let in again.
+    if (revocations.hasRevokedClients) {
+      const session = await sessions.read(sid)
+      if (session !== undefined && revocations.isClientRevoked(session.client)) throw clientRevoked()
+    }
     // Asked before the token is spent: while nobody can tell about the user, the client keeps the one it has.
     if (users?.isRemote) await this.#findOwner(users, sid)
     const rotated = await sessions.rotate({ sid, generation, confirmed: activity.confirmed(sid), ...how })
@@ -166,6 +173,11 @@ interface GrantedSession {
   readonly client: string
   readonly methods: readonly string[]
 }
+
+const clientRevoked = (): Error =>
+  Forbidden(['This client was revoked: it may not sign in or refresh until that is lifted.'], {
+    reason: 'client_revoked'
+  })
 
 const isAlive = ({ outcome }: Rotated): boolean =>
   outcome === 'ROTATED' || outcome === 'REPLAY' || outcome === 'FASTFORWARD'

@@ -30,7 +30,7 @@ const redis = Type.Object(
     }),
     timeout: Duration({
       description: 'A call without an answer after this time has failed; what needed it is answered 503.',
-      default: '200ms'
+      default: '150ms'
     })
   },
   { additionalProperties: false, description: 'State of several machines, in Redis.' }

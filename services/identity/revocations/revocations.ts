@@ -1,6 +1,6 @@
 import { isProblem } from '../../../errors.ts'
 import type { LogFollower, Store } from '../../store/store.ts'
-import { revocationLasting, revocationLog, revocationSet } from '../sessions/records.ts'
+import { revocationLog } from '../sessions/records.ts'
 import type { Verified } from '../tokens/verifier.ts'
 import { Freshness } from './freshness.ts'
 import { Outbox, type Task } from './outbox.ts'
@@ -13,7 +13,7 @@ import {
   toEvent
 } from './revocation.ts'
 import { type ListedRevocation, RevocationList, type RevocationReason } from './revocation-list.ts'
-import { lasting, publish, settle, standing } from './revocation-log.ts'
+import { RevocationRecords } from './revocation-records.ts'
 
 export type { RevocationReason } from './revocation-list.ts'
 
@@ -45,9 +45,8 @@ export interface RevocationState {
 
 const retryPause = 250
 const prunePause = 30_000
-/** Events in one script, and rows in one page of the snapshot: each is a millisecond or two of a Redis that others wait for. */
+/** Events in one script: a millisecond or two of a Redis that others wait for. */
 const atOnce = 500
-const pageSize = 5000
 
 /**
  * Keeps the list of what is revoked: fed by the store's log, by a snapshot at start and after a gap. A request asks the list only
@@ -56,7 +55,7 @@ const pageSize = 5000
 export class Revocations {
   readonly list = new RevocationList()
   readonly freshness: Freshness
-  readonly #store: Store
+  readonly #records: RevocationRecords
   readonly #options: RevocationOptions
   readonly #listeners = new Set<RevocationListener>()
   readonly #outbox = new Outbox()
@@ -68,7 +67,7 @@ export class Revocations {
   #isClosed = false
 
   private constructor(store: Store, options: RevocationOptions) {
-    this.#store = store
+    this.#records = new RevocationRecords(store, options.keep)
     this.#options = options
     this.freshness = new Freshness(options.maxStaleness, options.now, options.warn)
   }
@@ -107,6 +106,11 @@ export class Revocations {
     return this.list.isRevoked('client', client)
   }
 
+  /** Whether it is worth asking which client a session belongs to. */
+  get hasRevokedClients(): boolean {
+    return this.list.count().client > 0
+  }
+
   isKeyRevoked(kid: string): boolean {
     return this.list.isRevoked('key', kid)
   }
@@ -130,12 +134,12 @@ export class Revocations {
     for (const revocation of stamped) {
       const event = toEvent(revocation)
       this.#apply(event, this.#options.keep)
-      if (isLasting(revocation)) telling.push([event, () => this.#settle(revocation)])
+      if (isLasting(revocation)) telling.push([event, () => this.#records.settle(revocation)])
       else fleeting.push(event)
     }
     for (let at = 0; at < fleeting.length; at += atOnce) {
       const some = fleeting.slice(at, at + atOnce)
-      telling.push([some.join(), () => this.#publish(some)])
+      telling.push([some.join(), () => this.#records.publish(some)])
     }
     let isTold = true
     for (const [key, task] of telling) isTold = (await this.orLater(key, task)) !== undefined && isTold
@@ -205,19 +209,6 @@ export class Revocations {
     return { ...revocation, isLifted, stamp: isSo ? known : Math.max(this.#options.now(), known + 1) }
   }
 
-  async #publish(events: readonly string[]): Promise<true> {
-    await this.#store.run(publish, [revocationLog, revocationSet], [this.#options.keep, ...events])
-    return true
-  }
-
-  async #settle(revocation: LastingRevocation): Promise<true> {
-    const event = toEvent(revocation)
-    const [kind, name, stamp = '0', state = '1'] = event.split(' ')
-    const args = [this.#options.keep, event, `${kind} ${name}`, stamp, state]
-    await this.#store.run(settle, [revocationLog, revocationLasting], args)
-    return true
-  }
-
   #tick(): void {
     this.freshness.watch()
     if (!this.#isSynced) void this.#sync(true)
@@ -239,7 +230,11 @@ export class Revocations {
     this.#isSyncing = true
     const gaps = this.#gaps
     try {
-      const found = await this.#snapshot()
+      const found = new Set<string>()
+      await this.#records.read((event, left) => {
+        found.add(event)
+        this.#apply(event, left)
+      })
       if (reassert) await this.#reassert(found)
       // Another gap while it read: the timer starts anew.
       if (gaps !== this.#gaps) return
@@ -252,24 +247,6 @@ export class Revocations {
     }
   }
 
-  /** Takes in all that the store has; which events these are. */
-  async #snapshot(): Promise<ReadonlySet<string>> {
-    const events = new Set<string>()
-    for (let offset = 0, isLast = false; !isLast; offset += pageSize) {
-      const page = await this.#store.run(standing, [revocationSet], [offset, pageSize])
-      isLast = page.isLast
-      for (const { event, left } of page.found) {
-        events.add(event)
-        this.#apply(event, left)
-      }
-    }
-    for (const event of await this.#store.run(lasting, [revocationLasting], [])) {
-      events.add(event)
-      this.#apply(event, this.#options.keep)
-    }
-    return events
-  }
-
   /** Tells the store what it should know and does not: it was restarted without its memory, or failed over to an older copy. */
   async #reassert(found: ReadonlySet<string>): Promise<void> {
     this.list.prune(this.#options.now())
@@ -277,10 +254,11 @@ export class Revocations {
     for (const revocation of this.list.known()) {
       const event = toEvent(revocation)
       if (found.has(event)) continue
-      if (isLasting(revocation)) await this.#settle(revocation)
+      if (isLasting(revocation)) await this.#records.settle(revocation)
       else missing.push(event)
     }
-    for (let at = 0; at < missing.length; at += atOnce) await this.#publish(missing.slice(at, at + atOnce))
+    for (let at = 0; at < missing.length; at += atOnce)
+      await this.#records.publish(missing.slice(at, at + atOnce))
     const epochs = [...this.list.epochs()]
     for (let at = 0; at < epochs.length; at += atOnce) {
       const some = epochs.slice(at, at + atOnce)

@@ -19,7 +19,10 @@ export type Created =
 export const create: Operation<Created> = {
   name: 'session-create',
 
+  // SETRANGE writes nothing here. It is refused when Redis is out of memory; a script that began by removing something would go on
+  // beyond maxmemory instead, and every sign-in would push it further.
   lua: `${clockLua}
+redis.call('SETRANGE', KEYS[3], 0, '')
 local sid, uid, idle, absolute = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local cap, evict, floor, prefix = tonumber(ARGV[5]), ARGV[6] == '1', tonumber(ARGV[7]), ARGV[11]
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', whole(now - idle))
