@@ -1,19 +1,21 @@
 import { readFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
-import { revocationLasting, revocationSet } from '../../services/identity/sessions/records.ts'
+import { revocationLasting, revocationLog, revocationSet } from '../../services/identity/sessions/records.ts'
 import { type Answer, ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
-import { startRedis } from '../support/redis.ts'
+import { type RedisServer, startRedis } from '../support/redis.ts'
+import { listen } from '../support/upstream.ts'
 import { usersFile } from '../support/users.ts'
 
 const users = await usersFile({ kesa: { password: '123' }, tess: { password: '123' } })
 
-async function start(t: Test, auth: Record<string, unknown> = {}) {
-  const redis = await startRedis()
-  t.teardown(() => redis.stop())
+async function start(t: Test, auth: Record<string, unknown> = {}, given?: RedisServer) {
+  const redis = given ?? (await startRedis())
+  if (given === undefined) t.teardown(() => redis.stop())
   const { origin, admin, log, directory } = await startGateway(
     t,
     {
@@ -177,3 +179,132 @@ t.test('after Redis lost its memory, who was signed out everywhere can sign in a
   const { body: later } = await login()
   t.equal((await me(later.access_token)).status, 200)
 })
+
+t.test('out of memory: nobody signs in or refreshes, tokens pass, and ending goes on', async (t) => {
+  const { redis, login, refresh, me, logout, asAdmin } = await start(t)
+  const [{ body: one }, { body: two }] = [await login(), await login()]
+  const client = new Redis(redis.url)
+  t.teardown(() => client.disconnect())
+  await client.config('SET', 'maxmemory', '1')
+  isUnavailable(t, await login())
+  isUnavailable(t, await refresh(one.refresh_token))
+  t.equal((await me(one.access_token)).status, 200)
+  t.equal((await logout(one.access_token)).status, 204)
+  t.equal((await me(one.access_token)).status, 401)
+  t.equal((await asAdmin('POST', '/admin/revocations', { client: 'gone' })).status, 204)
+  await client.config('SET', 'maxmemory', '0')
+  t.equal((await refresh(one.refresh_token)).status, 400)
+  t.equal((await refresh(two.refresh_token)).status, 200, 'not spent by the one that failed')
+})
+
+t.test('read-only: sign-in and refresh are 503, ending holds here and later everywhere', async (t) => {
+  const { redis, login, refresh, me, logout } = await start(t)
+  const [{ body: one }, { body: two }] = [await login(), await login()]
+  const client = new Redis(redis.url)
+  t.teardown(() => client.disconnect())
+  // A replica of a master that is not there: what a failover leaves behind for a moment.
+  await client.replicaof('127.0.0.1', 1)
+  isUnavailable(t, await login())
+  isUnavailable(t, await refresh(two.refresh_token))
+  t.match(await logout(one.access_token), { status: 202, body: { propagated: false } })
+  t.equal((await me(one.access_token)).status, 401)
+  t.equal((await me(two.access_token)).status, 200)
+  await client.replicaof('NO', 'ONE')
+  await until(async () => (await login()).status === 200)
+  await until(async () =>
+    (await client.zrange(revocationSet, '0', '-1')).includes(`s ${String(one.session)}`)
+  )
+  t.equal((await refresh(one.refresh_token)).status, 400)
+  t.equal((await refresh(two.refresh_token)).status, 200)
+})
+
+/** Before Redis: a proxy that holds each answer back for `delay.ms`. */
+async function slowly(t: Test, port: number) {
+  const delay = { ms: 0 }
+  const server = createServer((near) => {
+    const far = connect(port, '127.0.0.1')
+    near.pipe(far)
+    far.on('data', (chunk) => setTimeout(() => near.writable && near.write(chunk), delay.ms))
+    for (const [one, other] of [
+      [near, far],
+      [far, near]
+    ] as const) {
+      one.on('error', () => {})
+      one.once('close', () => other.destroy())
+    }
+  })
+  return { port: await listen(t, server), delay }
+}
+
+t.test(
+  'slow: within the timeout all works, beyond it 503 and 202, and a refresh whose answer was lost is not',
+  async (t) => {
+    const redis = await startRedis()
+    t.teardown(() => redis.stop())
+    const { port, delay } = await slowly(t, redis.port)
+    const url = `redis://127.0.0.1:${port}`
+    const { login, refresh, me, logout } = await start(t, { maxStaleness: '30s' }, { ...redis, url })
+    const [{ body: one }, { body: two }] = [await login(), await login()]
+    delay.ms = 50
+    const { body: next } = await refresh(one.refresh_token)
+    t.equal((await me(next.access_token)).status, 200)
+    delay.ms = 300
+    const answers: number[] = []
+    for (const token of [next.refresh_token, next.refresh_token]) {
+      isUnavailable(t, await refresh(token))
+      const from = performance.now()
+      t.equal((await me(next.access_token)).status, 200)
+      answers.push(performance.now() - from)
+    }
+    isUnavailable(t, await login())
+    t.match(await logout(two.access_token), { status: 202 })
+    t.equal((await me(two.access_token)).status, 401)
+    t.ok(Math.min(...answers) < 250, 'a request with a token did not wait for the store')
+    delay.ms = 0
+    await until(async () => (await login()).status === 200)
+    // Redis had done what nobody heard of; the token that was spent so gives what was lost.
+    t.equal((await refresh(next.refresh_token)).status, 200)
+    await until(async () => (await refresh(two.refresh_token)).status === 400)
+  }
+)
+
+t.test(
+  'an older copy after a failover, and a trimmed log: what was revoked since is told again',
+  async (t) => {
+    const { redis, login, logout, me, directory } = await start(t)
+    const client = new Redis(redis.url)
+    t.teardown(() => client.disconnect())
+    const [{ body: one }, { body: two }, { body: three }] = [await login(), await login(), await login()]
+    t.equal((await logout(one.access_token)).status, 204)
+    await client.save()
+    t.equal((await logout(two.access_token)).status, 204)
+    await redis.kill()
+    await redis.restart()
+    // At once, not when the first gateway has had time to tell: what it tells is also in the log.
+    const { origin } = await startGateway(t, {
+      store: { driver: 'redis', url: redis.url },
+      auth: {
+        users: { driver: 'file', path: join(directory, 'users.json') },
+        keys: { path: join(directory, '.toll/keys.json') }
+      },
+      routes: []
+    })
+    const there = async (token: unknown) =>
+      (await ask('GET', `${origin}/auth/me`, { token: String(token) })).status
+    for (const { access_token } of [one, two]) {
+      t.equal((await me(access_token)).status, 401)
+      await until(async () => (await there(access_token)) === 401)
+    }
+    // The log is cut while an event of another gateway is on its way: those who missed it read the whole list.
+    await until(async () => (await login()).status === 200)
+    const events = [`s ${String(three.session)}`]
+    await client
+      .multi()
+      .zadd(revocationSet, Date.now() + 600_000, events[0]!)
+      .xadd(revocationLog, '*', 'event', 'x unknown')
+      .xtrim(revocationLog, 'MAXLEN', 0)
+      .exec()
+    await until(async () => (await me(three.access_token)).status === 401)
+    await until(async () => (await there(three.access_token)) === 401)
+  }
+)
