@@ -59,6 +59,54 @@ const overruling = [
   'x-rewrite-url'
 ]
 
+/**
+ * Headers by which other gateways, authenticating proxies and web servers tell a service who is asking. A service that used to stand
+ * behind one of them may believe them still; no client may say them, and this gateway does not.
+ */
+const identities = [
+  'cf-access-authenticated-user-email',
+  'cf-access-jwt-assertion',
+  'remote-user',
+  'x-anonymous-consumer',
+  'x-auth-email',
+  'x-auth-token-payload',
+  'x-auth-user',
+  'x-client-cert',
+  'x-client-verify',
+  'x-gateway-assertion',
+  'x-logged-in-user',
+  'x-remote-user',
+  'x-scopes',
+  'x-session-id',
+  'x-user',
+  'x-user-email',
+  'x-user-groups',
+  'x-user-id',
+  'x-user-name',
+  'x-user-roles',
+  'x-userinfo',
+  'x-username'
+]
+
+/** The same where it is a family of headers. */
+const identityFamilies = [
+  'ssl-client-',
+  'x-amzn-oidc-',
+  'x-auth-request-',
+  'x-authenticated-',
+  'x-authentik-',
+  'x-consumer-',
+  'x-credential-',
+  'x-goog-authenticated-user-',
+  'x-goog-iap-',
+  'x-jwt-',
+  'x-ms-client-principal',
+  'x-pomerium-',
+  'x-remote-user-',
+  'x-ssl-client-',
+  'x-webauth-'
+]
+
 /** Headers by which servers let a client change the method after all. */
 const methodOverrides = ['x-http-method', 'x-http-method-override', 'x-method-override']
 
@@ -82,6 +130,7 @@ export class HeaderClasses {
     this.#canonicalConditions = new Set(conditions.map(canonical))
     this.#known = new Map<string, HeaderClass>([
       ...dropped.map((name) => [name, 'drop'] as const),
+      ...identities.map((name) => [name, 'drop'] as const),
       ...overruling.map((name) => [name, 'forwarded'] as const),
       ['connection', 'connection'],
       ['te', 'te'],
@@ -105,6 +154,7 @@ export class HeaderClasses {
 
   #other(name: string, key: string): HeaderClass {
     if (key.startsWith('x-forwarded-')) return 'forwarded'
+    if (identityFamilies.some((family) => key.startsWith(family))) return 'drop'
     return this.#canonicalConditions.has(key) && !this.#conditions.has(name.toLowerCase())
       ? 'drop'
       : 'forward'

@@ -102,8 +102,12 @@ export function namedByConnection(connection: string | undefined): ReadonlySet<s
   return new Set(lower.split(',').map((name) => name.trim()))
 }
 
-/** A header value holds printable ASCII only; everything else, and `%`, is percent-encoded as UTF-8. */
+/**
+ * A header value holds printable ASCII only; everything else, and `%`, is percent-encoded as UTF-8. So are spaces at its ends, which
+ * every reader takes off: "root " must not become "root".
+ */
 const encode = (value: string): string =>
   Buffer.from(value)
     .toString()
     .replace(/[^\x20-\x24\x26-\x7e]+/g, encodeURIComponent)
+    .replace(/^ +| +$/g, (spaces) => '%20'.repeat(spaces.length))
