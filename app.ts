@@ -29,6 +29,7 @@ import { openExchange } from './routes/table/exchange.ts'
 import { methodGaps } from './routes/table/method-gaps.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
+import { accessOptions } from './services/identity/access-check.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
 import { identityOptions } from './services/identity/check.ts'
 import { openExchangesOf } from './services/identity/open-exchanges.ts'
@@ -69,7 +70,8 @@ export const checks = [
   identityOptions,
   apiKeyOptions,
   idleRules,
-  usersOptions
+  usersOptions,
+  accessOptions
 ]
 
 /** A config that was read and found good. */

@@ -5,10 +5,12 @@ import { cors } from './cors.ts'
 import { doorLimit } from './door-limit.ts'
 import { guard } from './guard.ts'
 import { metrics } from './metrics.ts'
+import { oneTime } from './one-time.ts'
 import { problem } from './problem.ts'
 import { limitByService, limitBySubject, limitEarly } from './rate-limit/rate-limit.ts'
 import { redis } from './redis.ts'
 import { requestId } from './request-id.ts'
+import { stepUp } from './step-up.ts'
 
 /** The path of a request, in the order it meets each plugin. */
 export const plugins = [
@@ -22,7 +24,9 @@ export const plugins = [
   doorLimit,
   limitEarly,
   authenticate,
+  stepUp,
   authorize,
   limitBySubject,
-  limitByService
+  limitByService,
+  oneTime
 ] as const

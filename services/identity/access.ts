@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
+import { Duration } from '../../config/units.ts'
 import type { CredentialKind } from './parts.ts'
 import { type OnStale, onStaleModes } from './revocations/slice.ts'
 
@@ -82,6 +83,17 @@ export const routeAuth = Type.Union(
             default: 'keep'
           }
         ),
+        maxAge: Type.Optional(
+          Duration({
+            description:
+              'How long ago the user may have signed in, at most; a refresh does not count. Others are told to sign in again (RFC 9470).'
+          })
+        ),
+        oneTime: Type.Boolean({
+          description:
+            'Takes each token once, whichever gateway it comes to. Costs a store call; 503 without the store.',
+          default: false
+        }),
         audience: Type.Optional(
           Type.String({
             description: 'The `aud` this route takes instead of the one of `auth.audience`.',
@@ -106,6 +118,8 @@ export interface Access {
   readonly scopes: readonly string[]
   readonly credentials: readonly CredentialKind[]
   readonly onExpiry: 'keep' | 'close'
+  readonly maxAge?: string
+  readonly oneTime: boolean
   readonly audience: string
 }
 
@@ -122,6 +136,7 @@ export function accessOf(
     scopes: [],
     credentials: ['bearer'] as const,
     onExpiry: 'keep' as const,
+    oneTime: false,
     audience,
     ...detail
   })

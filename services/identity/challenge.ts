@@ -30,6 +30,11 @@ export const challenge = (
     .join(', ')
 })
 
+/** What who signed in too long ago is told (RFC 9470 3), with the age in seconds that would do. */
+export const challengeOfAge = (maxAge: number): Readonly<Record<string, string>> => ({
+  'www-authenticate': `Bearer ${realm}, error="insufficient_user_authentication", max_age=${maxAge}`
+})
+
 /** What a request without a credential is told where one is needed. */
 export const missing = (kinds: readonly CredentialKind[] = ['bearer']): Problem =>
   Unauthenticated([waysIn(kinds)], { reason: 'missing', headers: challenge(undefined, [], kinds) })

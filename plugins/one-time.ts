@@ -1,0 +1,44 @@
+import { StoreUnavailable, Unauthenticated } from '../errors.ts'
+import { accessOf, type RouteAuth } from '../services/identity/access.ts'
+import { challenge } from '../services/identity/challenge.ts'
+import { useOnce } from '../services/identity/tokens/one-time.ts'
+import { definePlugin, type Principal, type RouteInfo } from './plugin.ts'
+
+/**
+ * Uses up the token of a request on routes that take each only once. It comes last: whom scopes, rules or limits refuse keeps the token
+ * for another try.
+ */
+export const oneTime = definePlugin({
+  key: 'one-time',
+
+  setup(_app, _options, { store }) {
+    return (route) => {
+      const access = accessOf((route as RouteInfo & { readonly auth?: RouteAuth }).auth, '')
+      if (!access.oneTime || access.mode === 'none') return undefined
+      return async ({ exchange }) => {
+        const { principal } = exchange
+        if (principal === undefined) return
+        const token = markOf(principal)
+        if (token === undefined) throw refused('claims.jti', 'This takes tokens with a "jti" only.')
+        if (!(await useOnce(store, token, Date.now()).catch(unknown))) {
+          throw refused('replayed', 'The token was used before; this takes each once.')
+        }
+      }
+    }
+  }
+})
+
+function markOf({ claims }: Principal) {
+  const { iss, jti, exp } = claims
+  return typeof iss === 'string' && typeof jti === 'string' && jti !== '' && typeof exp === 'number'
+    ? { iss, jti, exp }
+    : undefined
+}
+
+const refused = (reason: string, sentence: string) =>
+  Unauthenticated([sentence], { reason, headers: challenge('invalid_token') })
+
+/** Nobody can tell whether it was used: then it does not pass. */
+const unknown = (cause: unknown): never => {
+  throw StoreUnavailable([], { reason: 'store', headers: { 'retry-after': '1' }, cause })
+}

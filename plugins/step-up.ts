@@ -1,0 +1,29 @@
+import { toMilliseconds } from '../config/units.ts'
+import { Unauthenticated } from '../errors.ts'
+import { accessOf, type RouteAuth } from '../services/identity/access.ts'
+import { challengeOfAge } from '../services/identity/challenge.ts'
+import { definePlugin, type RouteInfo } from './plugin.ts'
+
+/** Refuses who signed in too long ago for the route (RFC 9470). A refresh makes nobody younger, a sign-in does. */
+export const stepUp = definePlugin({
+  key: 'step-up',
+
+  setup() {
+    return (route) => {
+      const { mode, maxAge } = accessOf((route as RouteInfo & { readonly auth?: RouteAuth }).auth, '')
+      if (maxAge === undefined || mode === 'none') return undefined
+      const seconds = Math.floor(toMilliseconds(maxAge) / 1000)
+      const headers = challengeOfAge(seconds)
+      return ({ exchange: { principal } }) => {
+        if (principal === undefined) return
+        const { auth_time: signedIn } = principal.claims
+        // Who cannot say when they signed in, as a program with an API key, has not done so lately.
+        if (typeof signedIn === 'number' && Date.now() / 1000 - signedIn <= seconds) return
+        throw Unauthenticated([`This is for who signed in within the last ${maxAge}; sign in again.`], {
+          reason: typeof signedIn === 'number' ? 'auth_time' : 'claims.auth_time',
+          headers
+        })
+      }
+    }
+  }
+})
