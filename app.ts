@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { checks as generic } from './config/checks.ts'
 import type { Slice } from './config/compose.ts'
@@ -14,6 +15,8 @@ import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-
 import { adminSlice, adminToken, guardAdmin, takeEmptyBodies } from './routes/admin/admin.ts'
 import { registerConfig } from './routes/admin/config.ts'
 import type { Control } from './routes/admin/control.ts'
+import { registerExplain } from './routes/admin/explain.ts'
+import type { Serving } from './routes/admin/explanation.ts'
 import { registerRevocations } from './routes/admin/revocations.ts'
 import { registerRoutes } from './routes/admin/routes.ts'
 import { registerRuntime } from './routes/admin/runtime.ts'
@@ -128,8 +131,8 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
       table: compileTable(loaded.value.routes),
       pools: openPools(services, loaded.value.services)
     }
-    const app = await buildApp(loaded, services, served, process, opened)
-    const admin = await buildAdmin(loaded, services, served, process, opened)
+    const { app, serving } = await buildApp(loaded, services, served, process, opened)
+    const admin = await buildAdmin(loaded, services, { ...served, serving }, process, opened)
     return { loaded, app, admin, inFlight: new InFlight(), close }
   } catch (error) {
     await close()
@@ -150,12 +153,13 @@ async function buildApp(
   { table, pools }: Served,
   process: Process,
   opened: FastifyInstance[]
-): Promise<FastifyInstance> {
+): Promise<{ readonly app: FastifyInstance; readonly serving: Serving }> {
   const isDoor = doorsOf(config.auth)
+  const open = (raw: IncomingMessage) => openExchange(raw, table, isDoor)
   const app = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
-    open: (raw) => openExchange(raw, table, isDoor),
+    open,
     pathOf: ({ route, refusal, resource, query }) =>
       route === undefined && refusal === undefined ? doorPath(resource) + query : proxyPath
   })
@@ -177,7 +181,7 @@ async function buildApp(
   )
   openDoors(app, steps)
   await registerAuth(app, config.auth, services)
-  await registerProxy(app, {
+  const plans = await registerProxy(app, {
     path: proxyPath,
     table,
     pools,
@@ -192,14 +196,15 @@ async function buildApp(
     hidesCookies: config.auth?.cookie !== undefined
   })
   await app.ready()
-  return app
+  const identityHeaders = Object.values(config.auth?.headers ?? {})
+  return { app, serving: { open, steps, plans, identityHeaders } }
 }
 
 /** The admin side: health and metrics for whoever reaches it, everything else behind a token. */
 async function buildAdmin(
   { value: config, directory }: GatewayConfig,
   services: Services,
-  { table, pools }: Served,
+  { table, pools, serving }: Served & { readonly serving: Serving },
   process: Process,
   opened: FastifyInstance[]
 ): Promise<FastifyInstance> {
@@ -228,6 +233,7 @@ async function buildAdmin(
   await registerSessions(admin, config.auth, services)
   registerRoutes(admin, table, config.routes, pools)
   registerRuntime(admin, process.runtime)
+  registerExplain(admin, serving)
   registerVerify(admin, config.rules, config.auth?.issuer)
   await admin.ready()
   return admin

@@ -12,7 +12,13 @@ import { makeRequestIds } from './request-id.ts'
 import type { Placed } from './third-party.ts'
 
 /** What one config decided for each of its routes: the steps its requests take, in order. */
-export type Steps = ReadonlyMap<RouteInfo, readonly Step[]>
+export type Steps = ReadonlyMap<RouteInfo, readonly PlacedStep[]>
+
+/** A step and the key of the plugin it is of. */
+export interface PlacedStep {
+  readonly key: string
+  readonly take: Step
+}
 
 export interface CorridorOptions {
   readonly log: FastifyBaseLogger
@@ -68,15 +74,18 @@ export async function furnish(
   routes: readonly { readonly route: RouteInfo; readonly fields: RouteInfo }[],
   services: Services
 ): Promise<Steps> {
-  const stepsOf: StepOf<never>[] = []
+  const stepsOf: { readonly key: string; readonly stepOf: StepOf<never> }[] = []
   for (const { plugin, options } of corridor) {
     const stepOf = await plugin.setup(app, options as never, services)
-    if (stepOf !== undefined) stepsOf.push(stepOf)
+    if (stepOf !== undefined) stepsOf.push({ key: plugin.key, stepOf })
   }
   return new Map(
     routes.map(({ route, fields }) => [
       route,
-      stepsOf.map((stepOf) => stepOf(fields as never)).filter((step) => step !== undefined)
+      stepsOf.flatMap(({ key, stepOf }) => {
+        const take = stepOf(fields as never)
+        return take === undefined ? [] : [{ key, take }]
+      })
     ])
   )
 }
@@ -95,7 +104,7 @@ type Done = (error?: Error) => void
 
 /** Takes the steps from `from` on; only a step that has to wait costs a promise. */
 function walk(
-  steps: readonly Step[],
+  steps: readonly PlacedStep[],
   from: number,
   request: FastifyRequest,
   reply: FastifyReply,
@@ -103,7 +112,7 @@ function walk(
 ): void {
   try {
     for (let index = from; index < steps.length; index += 1) {
-      const waiting = steps[index]!(request, reply)
+      const waiting = steps[index]!.take(request, reply)
       if (waiting === undefined) continue
       waiting.then(() => walk(steps, index + 1, request, reply, done), done)
       return

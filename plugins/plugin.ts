@@ -32,7 +32,20 @@ export interface GatewayPlugin<
 export type StepOf<RouteSlice extends TObject> = (route: RouteInfo & Static<RouteSlice>) => Step | undefined
 
 /** Lets the request pass by returning, refuses it by throwing a problem of errors.ts. Sync where no I/O is needed. */
-export type Step = (request: FastifyRequest, reply: FastifyReply) => void | Promise<void>
+export interface Step {
+  (request: FastifyRequest, reply: FastifyReply): void | Promise<void>
+  /**
+   * Decides the same with the same code, throws the same problem, and notes what it rests on; consumes nothing and leaves no trace.
+   * A step without it is not asked when a request is explained.
+   */
+  readonly explain?: (request: FastifyRequest, note: Note) => void | Promise<void>
+}
+
+/** Thrown by `explain` where nothing but doing it would tell; the message says what. */
+export class Untold extends Error {}
+
+/** Takes facts for whoever runs the gateway: never a token or a key. */
+export type Note = (facts: Readonly<Record<string, unknown>>) => void
 
 /** What every route has, whichever plugins read it. Frozen. */
 export interface RouteInfo {

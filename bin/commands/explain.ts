@@ -1,12 +1,16 @@
-import type { IncomingMessage } from 'node:http'
 import type { Command } from 'commander'
+import type { Explanation } from '../../routes/admin/explanation.ts'
 
 interface ExplainOptions {
   readonly json?: boolean
+  readonly live?: boolean
   readonly header: readonly string[]
 }
 
-/** `toll explain`: which route of the config a request takes and what that route asks for, or why it takes none. */
+/**
+ * `toll explain`: which route of the config a request takes and what that route asks for, or why it takes none. With `--live` the
+ * running gateway says what it would do with the request, credential and all, and why.
+ */
 export function explainCommand(program: Command): void {
   program
     .command('explain')
@@ -14,9 +18,21 @@ export function explainCommand(program: Command): void {
     .argument('<method>', 'such as GET')
     .argument('<url>', 'the whole URL, or a path')
     .option('-H, --header <name: value>', 'a header of the request; may be given again', collect, [])
+    .option('--live', 'ask the running gateway: it checks the credential and the rules, and uses nothing up')
     .option('--json', 'print the answer as JSON')
-    .action(async (method: string, url: string, { json, header }: ExplainOptions, command: Command) => {
+    .action(async (method: string, url: string, options: ExplainOptions, command: Command) => {
+      const { json, live } = options
+      const lines = options.header.map(headerOf)
+      if (live === true) {
+        const { adminRequest } = await import('../admin-client.ts')
+        const { explanationText } = await import('../explanation-text.ts')
+        const body = { method, url, headers: byName(lines) }
+        const answer = (await adminRequest(command, 'POST', '/admin/explain', body)) as Explanation
+        print(json, answer, explanationText(answer))
+        return
+      }
       const { readConfig } = await import('../read-config.ts')
+      const { askedRequest } = await import('../../routes/table/asked-request.ts')
       const { compileTable } = await import('../../routes/table/compile.ts')
       const { openExchange } = await import('../../routes/table/exchange.ts')
       const { doorsOf } = await import('../../routes/auth/doors.ts')
@@ -25,7 +41,7 @@ export function explainCommand(program: Command): void {
       const { value: config } = loaded
       const table = compileTable(config.routes)
       const isDoor = doorsOf(config.auth)
-      const exchange = openExchange(requestOf(method, url, header), table, isDoor)
+      const exchange = openExchange(askedRequest(method, url, lines), table, isDoor)
       const { path, resource, refusal } = exchange
       const route = table.routes.find((candidate) => candidate === exchange.route)
       if (route === undefined) {
@@ -37,15 +53,15 @@ export function explainCommand(program: Command): void {
         print(json, { path, ...answer }, sentence)
         return
       }
-      const options = config.routes[route.index]! as RouteDetails
+      const routeOptions = config.routes[route.index]! as RouteDetails
       const answer = {
         path,
         route: route.id,
         pattern: route.path,
         service: route.service,
         upstreamPath: route.rewrite.forward(path) ?? null,
-        auth: options.auth ?? 'required',
-        limit: options.limit ?? null
+        auth: routeOptions.auth ?? 'required',
+        limit: routeOptions.limit ?? null
       }
       print(json, answer, rowsOf(answer))
     })
@@ -56,39 +72,23 @@ interface RouteDetails {
   readonly limit?: unknown
 }
 
+function headerOf(line: string): readonly [string, string] {
+  const colon = line.indexOf(':')
+  // The line is not repeated: it may be a token that was pasted alone.
+  if (colon < 1) throw new Error('a header of -H has no name; write it as "name: value".')
+  return [line.slice(0, colon), line.slice(colon + 1).trim()]
+}
+
+function byName(lines: readonly (readonly [string, string])[]): Record<string, string | string[]> {
+  const headers: Record<string, string | string[]> = {}
+  for (const [name, value] of lines) {
+    const before = headers[name]
+    headers[name] = before === undefined ? value : [before, value].flat()
+  }
+  return headers
+}
+
 const collect = (value: string, previous: readonly string[]): string[] => [...previous, value]
-
-/** As much of a request as matching looks at. */
-function requestOf(method: string, url: string, lines: readonly string[]): IncomingMessage {
-  const { host, target } = /^https?:\/\//i.test(url) ? splitURL(url) : { host: 'localhost', target: url }
-  const rawHeaders = ['Host', host]
-  for (const line of lines) {
-    const colon = line.indexOf(':')
-    if (colon < 1) throw new Error(`"${line}" is no header; write it as "name: value".`)
-    rawHeaders.push(line.slice(0, colon), line.slice(colon + 1).trim())
-  }
-  const headers: Record<string, string> = {}
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    headers[rawHeaders[index]!.toLowerCase()] = rawHeaders[index + 1]!
-  }
-  if (headers.host !== host) rawHeaders.splice(0, 2)
-  const request = {
-    method: method.toUpperCase(),
-    url: target,
-    headers,
-    rawHeaders,
-    httpVersionMajor: 1,
-    httpVersionMinor: 1,
-    socket: {}
-  }
-  return request as unknown as IncomingMessage
-}
-
-/** Without the URL class, which would bring the path into a form that nobody sent. */
-function splitURL(url: string): { host: string; target: string } {
-  const [, host = '', target = ''] = /^https?:\/\/([^/?]*)(.*)$/is.exec(url) ?? []
-  return { host, target: target.startsWith('/') ? target : `/${target}` }
-}
 
 const problemOf = ({ statusCode, code, message }: { statusCode: number; code: string; message: string }) => ({
   status: statusCode,

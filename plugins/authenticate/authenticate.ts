@@ -22,9 +22,10 @@ export const authenticate = definePlugin({
         const { mode, credentials } = accessOf(auth, '')
         if (mode === 'none') return undefined
         app.log.warn(`Route "${id}" is for signed-in users, but the config has no "auth": nobody will pass.`)
-        return () => {
+        const refuse = (): never => {
           throw missing(credentials)
         }
+        return Object.assign(refuse, { explain: refuse })
       }
     }
     const identity = await openIdentity(options, services, (sentence) => app.log.warn(sentence))

@@ -4,8 +4,9 @@ import type { Access } from '../../services/identity/access.ts'
 import { challenge } from '../../services/identity/challenge.ts'
 import { isSessionCookie } from '../../services/identity/cookies/cookie-sessions.ts'
 import type { Grant, Identity } from '../../services/identity/identity.ts'
-import type { Holder, Refusal } from '../../services/identity/parts.ts'
+import type { Credential, Holder, Refusal } from '../../services/identity/parts.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
+import { Untold } from '../plugin.ts'
 import { CookieJar } from './cookie-jar.ts'
 import { foreign, OwnPage } from './own-page.ts'
 
@@ -37,6 +38,16 @@ export class CookieStep {
     return verdict instanceof Promise
       ? verdict.then((later) => this.#settle(request, reply, later, proof, access))
       : this.#settle(request, reply, verdict, proof, access)
+  }
+
+  /** Decides as `check` does, but for a renewal: that would use the session cookie up, and nothing else tells how it ends. */
+  async judge(request: FastifyRequest, credential: Credential, access: Asked): Promise<Verdict> {
+    const proof = this.#ownPage.doubt(request)
+    if (this.jar.renews && isSessionCookie(credential.value)) throw renewal()
+    const verdict = await this.#identity.judge(credential, access)
+    if (typeof verdict !== 'string') this.#prove(proof, verdict.session)
+    else if (renewable.has(verdict) && this.jar.session(request.raw) !== undefined) throw renewal()
+    return verdict
   }
 
   /** Throws unless a page of ours sends this; `session` is the one its token has to be for, if there is one yet. */
@@ -97,6 +108,9 @@ export class CookieStep {
     if (session === undefined || !this.#identity.cookies.isCsrfToken(proof, session)) throw foreign()
   }
 }
+
+const renewal = (): Untold =>
+  new Untold('The session would be renewed by its cookie; only doing so tells whether it lives.')
 
 /** What another access token of the same session would mend. */
 const renewable: ReadonlySet<Refusal> = new Set<Refusal>(['claims.exp', 'kid', 'revoked.kid', 'revoked.jti'])

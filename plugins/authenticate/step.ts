@@ -2,11 +2,11 @@ import type { FastifyRequest } from 'fastify'
 import type { Access } from '../../services/identity/access.ts'
 import { missing } from '../../services/identity/challenge.ts'
 import type { Identity } from '../../services/identity/identity.ts'
-import type { Holder, Refusal } from '../../services/identity/parts.ts'
+import type { Credential, Holder, Refusal } from '../../services/identity/parts.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { AccessClaims } from '../../services/identity/tokens/claims.ts'
 import type { Verified } from '../../services/identity/tokens/verifier.ts'
-import type { Step } from '../plugin.ts'
+import type { Note, Step } from '../plugin.ts'
 import { CookieStep } from './cookie-step.ts'
 import { credentialReader } from './credentials.ts'
 import { refused } from './refusals.ts'
@@ -15,12 +15,14 @@ import { refused } from './refusals.ts'
 export function authenticateStep(identity: Identity, access: Access, auth: AuthOptions): Step {
   const read = credentialReader(access, auth)
   const cookies = access.credentials.includes('cookie') ? new CookieStep(identity, auth) : undefined
-  return (request, reply) => {
-    const credential = read(request.raw)
-    if (credential === undefined) {
-      if (access.mode === 'required') throw missing(access.credentials)
-      return undefined
-    }
+  const find = ({ raw }: FastifyRequest): Credential | undefined => {
+    const credential = read(raw)
+    if (credential === undefined && access.mode === 'required') throw missing(access.credentials)
+    return credential
+  }
+  const step: Step = (request, reply) => {
+    const credential = find(request)
+    if (credential === undefined) return undefined
     const verdict =
       credential.kind === 'cookie'
         ? cookies!.check(request, reply, credential.value, access)
@@ -28,6 +30,21 @@ export function authenticateStep(identity: Identity, access: Access, auth: AuthO
     if (verdict instanceof Promise) return verdict.then((later) => admit(request, later))
     return admit(request, verdict)
   }
+  return Object.assign(step, {
+    async explain(request: FastifyRequest, note: Note): Promise<void> {
+      const { mode, credentials, session, audience } = access
+      note({ mode, takes: credentials, session, audience, credential: 'none' })
+      const credential = find(request)
+      if (credential === undefined) return
+      note({ credential: credential.kind })
+      const verdict =
+        credential.kind === 'cookie'
+          ? await cookies!.judge(request, credential, access)
+          : await identity.judge(credential, access)
+      note({ ...identity.evidence(credential, access, verdict) })
+      admit(request, verdict)
+    }
+  })
 }
 
 /** The same for a token that came another way, such as to the admin listener; rejects with a problem. */

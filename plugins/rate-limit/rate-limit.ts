@@ -1,10 +1,10 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Rate, rateOf, type Verdict } from '../../services/limits/bucket.ts'
 import { Limits } from '../../services/limits/limits.ts'
 import { type LimitOptions, type RouteLimitOptions, routeLimitSchema } from '../../services/limits/slice.ts'
 import type { Services } from '../../services/services.ts'
-import { definePlugin, type RouteInfo, type Step } from '../plugin.ts'
+import { definePlugin, type Note, type RouteInfo, type Step } from '../plugin.ts'
 import { type ShownLimit, settle, showLimit } from './fields.ts'
 import { type KeyOf, keyBy, needsPrincipal } from './key.ts'
 
@@ -55,11 +55,30 @@ function routeStep(take: Taker, route: LimitedRoute, isHere: (by: string) => boo
   return step(take, limit, showLimit(id, limit.qps, 'route_limit'), `route:${id}`, keyBy(limit.by))
 }
 
-function step(take: Taker, options: LimitOptions, shown: ShownLimit, prefix: string, keyOf: KeyOf): Step {
+function step(
+  take: Taker,
+  options: LimitOptions & { readonly by?: string },
+  shown: ShownLimit,
+  prefix: string,
+  keyOf: KeyOf
+): Step {
   const rate = rateOf(options)
-  return async (request, reply) => {
+  const count: Step = async (request, reply) => {
     settle(shown, await take(`${prefix}:${keyOf(request)}`, rate), request, reply)
   }
+  const { by = 'service', qps, slack } = options
+  return Object.assign(count, {
+    explain(request: FastifyRequest, note: Note): void {
+      // What a header holds may be secret.
+      note({
+        limit: shown.name,
+        qps,
+        slack,
+        by,
+        ...(!by.startsWith('header:') && { counts: keyOf(request) })
+      })
+    }
+  })
 }
 
 type Taker = (key: string, rate: Rate) => Promise<Verdict>

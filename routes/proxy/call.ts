@@ -22,7 +22,7 @@ import {
 import { openTunnel } from './open-tunnel.ts'
 import { outgoingFor } from './outgoing.ts'
 import { problemOf } from './problems.ts'
-import type { RequestHeaders } from './request-headers.ts'
+import { headerRules, type RequestHeaders } from './request-headers.ts'
 import { type PendingUpgrade, pendingUpgrade } from './upgrade.ts'
 
 /** Everything the config decided about one route's requests. */
@@ -93,7 +93,7 @@ export class Call implements HandshakeSink, OpenExchange {
       if (revoked !== undefined) throw refused(revoked)
     }
     this.#sentAt = performance.now()
-    const headers = this.#plan.headers.write(raw, exchange, id, this.#headerRules())
+    const headers = this.#plan.headers.write(raw, exchange, id, headerRules(this.#plan))
     if (this.#upgrade !== undefined) headers.push('Connection', 'Upgrade', 'Upgrade', 'websocket')
     const prepare = (node: UpstreamNode) => outgoingFor(node, this.#request, this.#plan, path, headers)
     const { pool } = this.#plan
@@ -126,11 +126,6 @@ export class Call implements HandshakeSink, OpenExchange {
     // An event stream has no last event; its clients ask for the rest by themselves, and are refused.
     if (isEndless(this.#headers)) this.#endAnswer()
     else this.#breakOff()
-  }
-
-  #headerRules() {
-    const { route, keepsMethod } = this.#plan
-    return { forwardAuthorization: route.forwardAuthorization, keepsMethod, prefix: route.rewrite.prefix }
   }
 
   onHead(status: number, reason: string, headers: string[]): void {

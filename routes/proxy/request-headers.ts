@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Exchange, Principal } from '../../plugins/plugin.ts'
 import { withoutOwnCookies } from '../../services/identity/cookies/names.ts'
+import type { CompiledRoute } from '../table/route.ts'
 import { pushForwarded } from './forwarded.ts'
 import { HeaderClasses } from './header-class.ts'
 
@@ -29,6 +30,19 @@ export interface HeaderRules {
   /** Part of the path that the route takes off; '' for none. */
   readonly prefix: string
 }
+
+/** The rules of a route that is planned. */
+export const headerRules = ({
+  route,
+  keepsMethod
+}: {
+  readonly route: CompiledRoute
+  readonly keepsMethod: boolean
+}): HeaderRules => ({
+  forwardAuthorization: route.forwardAuthorization,
+  keepsMethod,
+  prefix: route.rewrite.prefix
+})
 
 /** Writes the headers a service sees: the client's without what is not theirs to say, then the gateway's own. */
 export class RequestHeaders {

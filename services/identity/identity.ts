@@ -2,6 +2,7 @@ import { NotFound } from '../../errors.ts'
 import type { Access } from './access.ts'
 import { CookieSessions } from './cookies/cookie-sessions.ts'
 import { Endings } from './endings.ts'
+import { type Evidence, evidenceOf } from './evidence.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { OpenExchanges } from './open-exchanges.ts'
 import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts.ts'
@@ -12,10 +13,15 @@ import type { Online } from './sessions/online.ts'
 import type { SessionRecord } from './sessions/records.ts'
 import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-token.ts'
 import { type Grant, SignIn } from './sign-in.ts'
+import type { AccessClaims } from './tokens/claims.ts'
 import type { Verified } from './tokens/verifier.ts'
 
 export type { Caller, Refusal } from './parts.ts'
 export type { Grant } from './sign-in.ts'
+
+/** What a route asks of a credential. */
+type Asked = Pick<Access, 'session' | 'audience'> & Partial<Pick<Access, 'onStale'>>
+type Verdict<Who extends Holder> = Who | Refusal | Promise<Who | Refusal>
 
 /** Who is who: signs users in, keeps their sessions, and says of every token whether it still holds. */
 export class Identity {
@@ -58,42 +64,58 @@ export class Identity {
     return this
   }
 
-  /** Checks a credential of any kind as a route asks for it; without a store call wherever the route allows that. */
-  check(
-    { kind, value }: Credential,
-    access: Pick<Access, 'session' | 'audience'> & Partial<Pick<Access, 'onStale'>>
-  ): Holder | Refusal | Promise<Holder | Refusal> {
+  /** Checks a credential of any kind as a route asks for it, and notes the use; without a store call wherever the route allows that. */
+  check(credential: Credential, asked: Asked): Verdict<Holder> {
+    return this.#noted(this.judge(credential, asked))
+  }
+
+  /** The same for what is known to be an access token. */
+  checkToken(token: string, asked: Asked): Verdict<Verified> {
+    return this.#noted(this.#judgeToken(token, asked))
+  }
+
+  /** Decides as `check` does, and leaves no trace: nobody was here. */
+  judge({ kind, value }: Credential, asked: Asked): Verdict<Holder> {
     switch (kind) {
       case 'bearer':
       case 'cookie':
-        return this.checkToken(value, access)
+        return this.#judgeToken(value, asked)
       case 'api-key':
         // A key has no session: what its file says is all there is to ask, however a route checks sessions.
         return this.#parts.apiKeys?.check(value) ?? 'apikey.unknown'
     }
   }
 
-  /** The same for what is known to be an access token. */
-  checkToken(
-    token: string,
-    access: Pick<Access, 'session' | 'audience'> & Partial<Pick<Access, 'onStale'>>
-  ): Verified | Refusal | Promise<Verified | Refusal> {
-    const { verifier, revocations, activity } = this.#parts
+  /** What a verdict rests on, for whoever runs the gateway. */
+  evidence(credential: Credential, asked: Asked, verdict: Holder | Refusal): Evidence {
+    return evidenceOf(this.#parts, credential, asked, verdict)
+  }
+
+  #judgeToken(token: string, access: Asked): Verdict<Verified> {
+    const { verifier, revocations } = this.#parts
     const verified = verifier.verify(token, access.audience)
     if (typeof verified === 'string') return verified
     const { session } = verified
-    if (access.session === 'stateless') {
-      if (session !== undefined) activity.note(session, verified.claims.rg)
-      return verified
-    }
+    if (access.session === 'stateless') return verified
     if (session === undefined || !isSessionId(session)) return 'claims.sid'
     const revoked = revocations.find(verified)
     if (revoked !== undefined) return revoked
     if (access.session === 'strict' || !this.#isAwake(session, verified)) return this.#ask(session, verified)
     const { freshness } = revocations
     if (freshness.isStale() && !freshness.serves(access.onStale ?? 'closed', verified)) return 'stale'
-    activity.note(session, verified.claims.rg)
     return verified
+  }
+
+  #noted<Who extends Holder>(verdict: Verdict<Who>): Verdict<Who> {
+    if (verdict instanceof Promise) return verdict.then((later) => this.#note(later))
+    return this.#note(verdict)
+  }
+
+  #note<Who extends Holder>(verdict: Who | Refusal): Who | Refusal {
+    if (typeof verdict !== 'string' && verdict.session !== undefined) {
+      this.#parts.activity.note(verdict.session, (verdict.claims as AccessClaims).rg)
+    }
+    return verdict
   }
 
   /** Signature and claims only: what nobody but the token itself can tell. */
@@ -184,15 +206,13 @@ export class Identity {
   }
 
   async #ask(sid: string, verified: Verified): Promise<Verified | Refusal> {
-    const { sessions, activity } = this.#parts
+    const { sessions } = this.#parts
     let exists: boolean
     try {
       exists = await sessions.exists(sid)
     } catch {
       return 'store'
     }
-    if (!exists) return 'revoked.gone'
-    activity.note(sid, verified.claims.rg)
-    return verified
+    return exists ? verified : 'revoked.gone'
   }
 }

@@ -80,6 +80,24 @@ export class ApiKeys {
     })
   }
 
+  /** What is known of the key that a text names, for whoever runs the gateway: never a hash. */
+  describe(text: string): Readonly<Record<string, unknown>> {
+    const parts = readKeyText(text)
+    if (typeof parts === 'string') return { length: text.length }
+    const key = this.#file.value.get(parts.id)
+    const at = (time: number): string | undefined =>
+      Number.isFinite(time) && time > 0 ? new Date(time).toISOString() : undefined
+    return {
+      key: parts.id,
+      known: key !== undefined,
+      owner: key?.holder.subject,
+      disabled: key?.isDisabled,
+      notBefore: key && at(key.notBefore),
+      expires: key && at(key.expires),
+      now: at(this.#now())
+    }
+  }
+
   /** Looks at the file now; never rejects. A broken one changes nothing, and is told once. */
   async refresh(): Promise<void> {
     const before = this.#file.value
