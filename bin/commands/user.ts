@@ -11,7 +11,7 @@ interface Options {
 
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
-/** `toll user add|passwd|rm|ls`: edits the users file that the config names; a running gateway takes it over by itself. */
+/** `toll user add|passwd|rm|ls|unlock`: edits the users file that the config names; a running gateway takes it over by itself. */
 export function userCommand(program: Command): void {
   const user = program.command('user').description('edit the users file (auth.users)')
 
@@ -62,6 +62,17 @@ export function userCommand(program: Command): void {
       const path = await usersPath(command)
       await removeUser(path, name)
       say(json, { user: name, path }, `Removed "${name}" from ${path}.`)
+    })
+
+  user
+    .command('unlock <name>')
+    .description('let a user sign in again who was locked out by wrong passwords')
+    .option('--json', 'print the answer as JSON')
+    .action(async (name: string, { json }: Options, command: Command) => {
+      const { adminRequest } = await import('../admin-client.ts')
+      const path = `/admin/lockouts/${encodeURIComponent(name)}`
+      const answer = (await adminRequest(command, 'DELETE', path)) as { unlocked: number }
+      say(json, answer, answer.unlocked === 0 ? `"${name}" was not locked.` : `Unlocked "${name}".`)
     })
 
   user

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { toMilliseconds } from '../../config/units.ts'
 import { InvalidGrant, isProblem } from '../../errors.ts'
 import { bearerOf } from '../../plugins/authenticate/bearer.ts'
 import { signAccess } from '../../plugins/authenticate/jwt.ts'
@@ -9,6 +10,7 @@ import type { Caller, Grant, Identity } from '../../services/identity/identity.t
 import { openIdentity } from '../../services/identity/open.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Verified } from '../../services/identity/tokens/verifier.ts'
+import { cookieOf, deviceCookie } from '../../services/identity/users/device.ts'
 import type { Services } from '../../services/services.ts'
 import { meAnswer, sessionAnswer, spell, tokenAnswer } from './answers.ts'
 import { clientField, refreshTokenField, takeBodies, textField } from './body.ts'
@@ -47,6 +49,7 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
     noStore(reply).send(spell(fields, tokenAnswer(grant, await signAccess(reply, identity, grant.claims))))
 
   if (identity.hasUsers) {
+    const deviceAge = toMilliseconds(auth.lockout.device) / 1000
     app.post(paths.login, { bodyLimit, config: guardedAs(app, 'login') }, async (request, reply) => {
       const name = textField(request.body, 'username')
       const password = textField(request.body, 'password')
@@ -54,8 +57,14 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
       const grant = await identity.login(name, password, {
         ...callerOf(request),
         client: clientField(request.body),
-        isGone: () => reply.raw.destroyed
+        isGone: () => reply.raw.destroyed,
+        device: cookieOf(request.headers.cookie, deviceCookie)
       })
+      if (grant.device !== undefined) {
+        // For this door only: no service sees it, and no other page can make a browser send it.
+        const scope = `Path=${paths.login}; Max-Age=${deviceAge}; HttpOnly; Secure; SameSite=Strict`
+        reply.header('set-cookie', `${deviceCookie}=${grant.device}; ${scope}`)
+      }
       return wantsCookies ? cookies.give(reply, grant) : answer(reply, grant)
     })
 

@@ -15,6 +15,7 @@ import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-to
 import { type Grant, SignIn } from './sign-in.ts'
 import type { AccessClaims } from './tokens/claims.ts'
 import type { Verified } from './tokens/verifier.ts'
+import type { LockOut } from './users/lock-out.ts'
 
 export type { Caller, Refusal } from './parts.ts'
 export type { Grant } from './sign-in.ts'
@@ -135,6 +136,16 @@ export class Identity {
   /** The session a refresh token belongs to, if this gateway wrote the token. */
   sessionOf(refreshToken: string): string | undefined {
     return readRefreshToken(refreshToken, this.keys)?.session
+  }
+
+  /** Who is kept from signing in at the moment; named where the users are known here. */
+  locks(): ReturnType<LockOut['list']> {
+    const { lockOut, users } = this.#parts
+    return lockOut.list(users?.names?.() ?? [])
+  }
+
+  unlock(name: string): Promise<number> {
+    return this.#parts.lockOut.unlock(name)
   }
 
   end(sid: string): ReturnType<Endings['end']> {

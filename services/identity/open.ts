@@ -11,6 +11,7 @@ import { Activity } from './sessions/activity.ts'
 import { Sessions } from './sessions/sessions.ts'
 import type { AuthOptions } from './slice.ts'
 import { Verifier } from './tokens/verifier.ts'
+import { LockOut } from './users/lock-out.ts'
 import { openUsers } from './users/open-users.ts'
 
 /** Seconds the clocks of two gateways may differ. */
@@ -26,7 +27,17 @@ export function openIdentity(
   const apiKeys = auth.apiKeys?.path
   const { unconfirmed, clients } = auth
   const times = { access, refresh, idle, grace, unconfirmed, maxStaleness }
-  const identifying = { issuer, audience, ...times, users, keys, sessions, clients, apiKeys }
+  const identifying = {
+    issuer,
+    audience,
+    ...times,
+    users,
+    lockout: auth.lockout,
+    keys,
+    sessions,
+    clients,
+    apiKeys
+  }
   const store = storeNumber(services)
   const open = openExchangesOf(services)
   return services.shared(
@@ -89,7 +100,9 @@ export async function createIdentity(
     const times = { access, idle, now }
     const activity = new Activity(sessions, idle, now)
     const stores = { sessions, activity, revocations }
+    const lockOut = new LockOut(auth.lockout, { store, keys, now, warn })
     return new Identity({
+      lockOut,
       issuer,
       audience,
       clients,

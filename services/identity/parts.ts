@@ -5,6 +5,7 @@ import type { Activity } from './sessions/activity.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import type { Reason } from './tokens/compact.ts'
 import type { Verifier } from './tokens/verifier.ts'
+import type { LockOut } from './users/lock-out.ts'
 import type { UserSource } from './users/source.ts'
 
 /** Why a credential does not let a request pass. `stale` and `store`: nobody can tell at the moment. */
@@ -46,6 +47,8 @@ export interface Caller {
   readonly agent: string
   /** Whether they have left: nothing is done for them any more. */
   readonly isGone?: () => boolean
+  /** What an earlier sign-in left there, for the lock-out to know it again. */
+  readonly device?: string | undefined
   /** The client (RFC 6749 2.2) the user signs in with, when it says so. */
   readonly client?: string | undefined
 }
@@ -62,6 +65,7 @@ export interface IdentityParts {
   readonly idle: number
   readonly keys: KeyRing
   readonly users: UserSource | undefined
+  readonly lockOut: LockOut
   readonly apiKeys: ApiKeys | undefined
   readonly verifier: Verifier
   readonly sessions: Sessions

@@ -22,6 +22,8 @@ export interface Grant {
   readonly claims: AccessClaims
   readonly refreshToken: string
   readonly session: string
+  /** For a device that is not known yet to show at its next sign-in. */
+  readonly device?: string | undefined
   /** Seconds the access token is valid. */
   readonly expiresIn: number
   /** Seconds until the session ends, however much it is used. */
@@ -42,14 +44,18 @@ export class SignIn {
 
   /** Signs a user in. The session is always a new one. */
   async login(name: string, password: string, caller: Caller): Promise<Grant> {
-    const { users, sessions, keys, revocations, clients } = this.#parts
+    const { users, sessions, keys, revocations, clients, lockOut } = this.#parts
     const { client = clients[0]! } = caller
     if (!clients.includes(client)) {
       throw BadRequest(['"client_id" is not a client of this gateway.'], { reason: 'client' })
     }
     if (revocations.isClientRevoked(client)) throw clientRevoked()
+    const attempt = await lockOut.begin(name, caller)
     const user = await users?.verifyCredentials(name, password, { ...caller, client })
-    if (user === undefined) throw InvalidCredentials([], { reason: 'credentials', headers: challenge() })
+    if (user === undefined) {
+      throw InvalidCredentials([], { reason: await attempt.failed(), headers: challenge() })
+    }
+    const device = await attempt.passed()
     if (user.mustChange) throw PasswordChangeNeeded([], { reason: 'password_change' })
     const userHash = keys.hashUser(user.uid)
     const created = await sessions.create({
@@ -75,7 +81,7 @@ export class SignIn {
       client,
       methods: passwordMethods
     }
-    return this.#grant(user, session)
+    return { ...this.#grant(user, session), device }
   }
 
   /** Exchanges a refresh token. Shown twice by one who lost the answer it gives the same successor; later it ends the session. */

@@ -5,6 +5,7 @@ import { cookieSlice } from './cookies/slice.ts'
 import { keysSlice } from './keys/slice.ts'
 import { revocationOptions } from './revocations/slice.ts'
 import { sessionOptions } from './sessions/slice.ts'
+import { lockOutSlice } from './users/lock-out-slice.ts'
 import { usersSlice } from './users/slice.ts'
 
 const closed = { additionalProperties: false } as const
@@ -39,6 +40,7 @@ export const authSlice = Type.Object(
     idle: Duration({ description: 'A session that is not used for this long ends.', default: '30m' }),
     ...sessionOptions,
     users: Type.Optional(usersSlice),
+    lockout: lockOutSlice,
     apiKeys: apiKeysSlice,
     keys: keysSlice,
     ...revocationOptions,

@@ -7,6 +7,12 @@ import { type AuthOptions, authSlice } from '../slice.ts'
 /** Users of whom nobody could be asked safely, and doors that stand open in the config only. */
 export const usersOptions: Check = ({ auth }: { readonly auth?: AuthOptions }, report: Report) => {
   const users = auth?.users
+  if (auth !== undefined) {
+    for (const key of ['first', 'longest', 'window'] as const) {
+      if (toMilliseconds(auth.lockout[key]) >= 1000) continue
+      report.error(pointerOf('auth', 'lockout', key), `auth.lockout.${key} has to be 1s or more`)
+    }
+  }
   if (users?.driver === 'http') {
     const { url, timeout, allowInsecure } = users
     const host = URL.canParse(url) ? new URL(url) : undefined

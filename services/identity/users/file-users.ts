@@ -92,6 +92,10 @@ export class FileUsers implements UserSource {
     this.#listener = listener
   }
 
+  names(): Iterable<string> {
+    return this.#file.value.byName.keys()
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer)
     await Promise.all(this.#renewing.values())

@@ -32,6 +32,8 @@ export interface UserSource {
   readonly isRemote: boolean
   /** Calls back when a user is gone, may not sign in any more (no stamp), or has another password. */
   onChanged(listener: UserListener): void
+  /** The names users sign in with, where they are known. */
+  names?(): Iterable<string>
   close(): void | Promise<void>
 }
 
