@@ -5,6 +5,7 @@ import type { Slice } from './config/compose.ts'
 import { type LoadedConfig, loadConfig } from './config/config.ts'
 import type { Report } from './config/mistake.ts'
 import { listen, shutdown } from './config/process.ts'
+import { toMilliseconds } from './config/units.ts'
 import { furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { doorLimit, guardArea } from './plugins/door-limit.ts'
 import { plugins } from './plugins/index.ts'
@@ -35,9 +36,12 @@ import { routesSlice } from './routes/table/slice.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
+import { Assertions } from './services/identity/assertions.ts'
 import { identityOptions } from './services/identity/check.ts'
+import { openIdentity } from './services/identity/open.ts'
 import { openExchangesOf } from './services/identity/open-exchanges.ts'
 import { idleRules } from './services/identity/rules-check.ts'
+import type { AuthOptions } from './services/identity/slice.ts'
 import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
@@ -193,12 +197,28 @@ async function buildApp(
       return accessOf(auth, config.auth?.audience ?? '')
     },
     identityHeaders: config.auth?.headers,
-    kept: config.auth?.apiKeys === undefined ? [] : [config.auth.apiKeys.header],
+    assertions: await assertionsOf(config.auth, services, (sentence) => process.log.warn(sentence)),
+    kept: [config.auth?.apiKeys?.header ?? [], config.auth?.assertion.header ?? []].flat(),
     hidesCookies: config.auth?.cookie !== undefined
   })
   await app.ready()
   const identityHeaders = Object.values(config.auth?.headers ?? {})
   return { app, serving: { open, steps, plans, identityHeaders } }
+}
+
+/** What tells services who is asking, signed by the keys of the identity. */
+async function assertionsOf(
+  auth: AuthOptions | undefined,
+  services: Services,
+  warn: (sentence: string) => void
+) {
+  if (auth === undefined) return undefined
+  const { keys } = await openIdentity(auth, services, warn)
+  const { header, ttl } = auth.assertion
+  return {
+    header,
+    writer: new Assertions(keys, { issuer: auth.issuer, ttl: Math.floor(toMilliseconds(ttl) / 1000) })
+  }
 }
 
 /** The admin side: health and metrics for whoever reaches it, everything else behind a token. */

@@ -2,8 +2,9 @@ import { METHODS } from 'node:http'
 import httpProxy from '@fastify/http-proxy'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { RouteNotFound } from '../errors.ts'
-import type { RouteInfo } from '../plugins/plugin.ts'
+import type { Principal, RouteInfo } from '../plugins/plugin.ts'
 import type { Access } from '../services/identity/access.ts'
+import type { Assertions } from '../services/identity/assertions.ts'
 import type { OpenExchanges } from '../services/identity/open-exchanges.ts'
 import type { Tunnels } from '../services/transport/tunnel.ts'
 import type { Pool } from '../services/upstream/pool.ts'
@@ -23,6 +24,8 @@ export interface ProxyOptions {
   readonly accessOf: (route: CompiledRoute) => Access
   /** Without `auth` nobody is told who asks, and still no client may say it. */
   readonly identityHeaders: IdentityHeaders | undefined
+  /** Who writes assertions, and into which header; undefined without `auth`. */
+  readonly assertions: { readonly header: string; readonly writer: Assertions } | undefined
   /** Headers that are for the gateway alone, such as those with API keys. */
   readonly kept?: readonly string[]
   /** Whether the gateway sets cookies of its own. */
@@ -34,7 +37,17 @@ export type Plans = ReadonlyMap<RouteInfo, Plan>
 
 /** Decides everything about proxying that the config decides. */
 export function planRoutes(options: ProxyOptions): Plans {
-  const { table, pools, accessOf, identityHeaders, kept = [], hidesCookies, tunnels, open } = options
+  const {
+    table,
+    pools,
+    accessOf,
+    identityHeaders,
+    kept = [],
+    hidesCookies,
+    tunnels,
+    open,
+    assertions
+  } = options
   const conditions = table.routes.flatMap((route) => route.headers.map(({ name }) => name))
   const headers = new RequestHeaders(identityHeaders ?? unused, { conditions, kept, hidesCookies })
   const withMethods = new Set(
@@ -45,9 +58,20 @@ export function planRoutes(options: ProxyOptions): Plans {
       const pool = pools.get(route.service)
       if (pool === undefined)
         throw new TypeError(`route "${route.id}": there is no service "${route.service}"`)
-      const endsWithToken = accessOf(route).onExpiry === 'close'
+      const access = accessOf(route)
+      const endsWithToken = access.onExpiry === 'close'
+      const assertion =
+        access.assertion && assertions !== undefined
+          ? {
+              header: assertions.header,
+              of: (principal: Principal) => assertions.writer.of(principal, route.service)
+            }
+          : undefined
       const keepsMethod = withMethods.has(route.service)
-      return [route, { tunnels, open, route, pool, headers, endsWithToken, keepsMethod, hidesCookies }]
+      return [
+        route,
+        { tunnels, open, route, pool, headers, endsWithToken, assertion, keepsMethod, hidesCookies }
+      ]
     })
   )
 }

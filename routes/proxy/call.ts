@@ -22,7 +22,7 @@ import {
 import { openTunnel } from './open-tunnel.ts'
 import { outgoingFor } from './outgoing.ts'
 import { problemOf } from './problems.ts'
-import { headerRules, type RequestHeaders } from './request-headers.ts'
+import { type Assertion, headerRules, type RequestHeaders } from './request-headers.ts'
 import { type PendingUpgrade, pendingUpgrade } from './upgrade.ts'
 
 /** Everything the config decided about one route's requests. */
@@ -34,6 +34,7 @@ export interface Plan {
   readonly open: OpenExchanges
   /** Whether WebSockets and event streams end with the token that let them in. */
   readonly endsWithToken: boolean
+  readonly assertion: Assertion | undefined
   /** Whether any route to the service lists methods. */
   readonly keepsMethod: boolean
   /** Whether the gateway sets cookies of its own, which are none of a service's business. */

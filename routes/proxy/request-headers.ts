@@ -29,19 +29,29 @@ export interface HeaderRules {
   readonly keepsMethod: boolean
   /** Part of the path that the route takes off; '' for none. */
   readonly prefix: string
+  /** Writes the assertion of who is asking; undefined where the service gets none. */
+  readonly assertion: Assertion | undefined
+}
+
+export interface Assertion {
+  readonly header: string
+  of(principal: Principal): string
 }
 
 /** The rules of a route that is planned. */
 export const headerRules = ({
   route,
-  keepsMethod
+  keepsMethod,
+  assertion
 }: {
   readonly route: CompiledRoute
   readonly keepsMethod: boolean
+  readonly assertion: Assertion | undefined
 }): HeaderRules => ({
   forwardAuthorization: route.forwardAuthorization,
   keepsMethod,
-  prefix: route.rewrite.prefix
+  prefix: route.rewrite.prefix,
+  assertion
 })
 
 /** Writes the headers a service sees: the client's without what is not theirs to say, then the gateway's own. */
@@ -94,6 +104,8 @@ export class RequestHeaders {
     if (principal !== undefined) {
       const identity = this.#identities.get(principal) ?? this.#remember(principal)
       for (const item of identity) headers.push(item)
+      const { assertion } = rules
+      if (assertion !== undefined) headers.push(assertion.header, assertion.of(principal))
     }
     return headers
   }

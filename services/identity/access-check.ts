@@ -12,7 +12,7 @@ export const accessOptions: Check = ({ routes }: Config, report) => {
   for (const [index, { id, auth }] of routes.entries()) {
     if (typeof auth !== 'object') continue
     const at = (key: string) => pointerOf('routes', index, 'auth', key)
-    for (const key of ['oneTime', 'maxAge'] as const) {
+    for (const key of ['oneTime', 'maxAge', 'assertion'] as const) {
       if (auth.mode !== 'none' || auth[key] === undefined || auth[key] === false) continue
       report.error(at(key), `the route "${id}" looks at no token: "mode" is "none"`)
     }

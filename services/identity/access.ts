@@ -94,6 +94,10 @@ export const routeAuth = Type.Union(
             'Takes each token once, whichever gateway it comes to. Costs a store call; 503 without the store.',
           default: false
         }),
+        assertion: Type.Boolean({
+          description: 'Tells the service who is asking in a JWT it can verify, beside the plain headers.',
+          default: false
+        }),
         audience: Type.Optional(
           Type.String({
             description: 'The `aud` this route takes instead of the one of `auth.audience`.',
@@ -120,6 +124,7 @@ export interface Access {
   readonly onExpiry: 'keep' | 'close'
   readonly maxAge?: string
   readonly oneTime: boolean
+  readonly assertion: boolean
   readonly audience: string
 }
 
@@ -137,6 +142,7 @@ export function accessOf(
     credentials: ['bearer'] as const,
     onExpiry: 'keep' as const,
     oneTime: false,
+    assertion: false,
     audience,
     ...detail
   })

@@ -43,13 +43,24 @@ export const identityOptions: Check = ({ auth, routes }: Checked, report: Report
       'auth.unsafeGet cannot stand beside auth.cookie: any page could sign out a user by a link'
     )
   }
+  const ttl = toMilliseconds(auth.assertion.ttl)
+  if (ttl < 1000 || ttl > 600_000) {
+    report.error(pointerOf('auth', 'assertion', 'ttl'), 'auth.assertion.ttl has to be between 1s and 10m')
+  }
   const used = new Map<string, string>()
-  for (const [key, name] of Object.entries(auth.headers)) {
+  for (const [key, name] of [
+    ...Object.entries(auth.headers),
+    ['assertion', auth.assertion.header] as const
+  ]) {
     const plain = name.toLowerCase().replace(/[_.]/g, '-')
     const other = used.get(plain)
-    const at = pointerOf('auth', 'headers', key)
+    const at = key === 'assertion' ? pointerOf('auth', key, 'header') : pointerOf('auth', 'headers', key)
     if (taken.has(plain)) report.error(at, `the header "${name}" is about the message, not about a user`)
-    if (other !== undefined) report.error(at, `the header "${name}" tells auth.headers.${other} already`)
+    if (other !== undefined)
+      report.error(
+        at,
+        `the header "${name}" tells ${other === 'assertion' ? 'auth.assertion' : `auth.headers.${other}`} already`
+      )
     used.set(plain, key)
   }
 }

@@ -53,6 +53,18 @@ export const authSlice = Type.Object(
       },
       { ...closed, default: {}, description: 'What the upstream is told about the user.' }
     ),
+    assertion: Type.Object(
+      {
+        header: Header('Names the header with the assertion.', 'x-gateway-assertion'),
+        ttl: Duration({ description: 'How long a service may take an assertion.', default: '60s' })
+      },
+      {
+        ...closed,
+        default: {},
+        description:
+          'A signed statement of who is asking, for the service alone; on routes whose `auth` says `assertion`.'
+      }
+    ),
     paths: Type.Object(
       {
         login: Door('Where users sign in.', '/auth/login'),
