@@ -1,8 +1,9 @@
+import type { FastifyRequest } from 'fastify'
 import { StoreUnavailable, Unauthenticated } from '../errors.ts'
 import { accessOf, type RouteAuth } from '../services/identity/access.ts'
 import { challenge } from '../services/identity/challenge.ts'
 import { useOnce } from '../services/identity/tokens/one-time.ts'
-import { definePlugin, type Principal, type RouteInfo } from './plugin.ts'
+import { definePlugin, type Principal, type RouteInfo, Untold } from './plugin.ts'
 
 /**
  * Uses up the token of a request on routes that take each only once. It comes last: whom scopes, rules or limits refuse keeps the token
@@ -15,18 +16,30 @@ export const oneTime = definePlugin({
     return (route) => {
       const access = accessOf((route as RouteInfo & { readonly auth?: RouteAuth }).auth, '')
       if (!access.oneTime || access.mode === 'none') return undefined
-      return async ({ exchange }) => {
-        const { principal } = exchange
-        if (principal === undefined) return
-        const token = markOf(principal)
-        if (token === undefined) throw refused('claims.jti', 'This takes tokens with a "jti" only.')
+      const step = async ({ exchange }: FastifyRequest): Promise<void> => {
+        const token = tokenOf(exchange.principal)
+        if (token === undefined) return
         if (!(await useOnce(store, token, Date.now()).catch(unknown))) {
           throw refused('replayed', 'The token was used before; this takes each once.')
         }
       }
+      return Object.assign(step, {
+        explain({ exchange }: FastifyRequest): void {
+          if (tokenOf(exchange.principal) === undefined) return
+          throw new Untold('The token would be used up; only doing so tells whether it was before.')
+        }
+      })
     }
   }
 })
+
+/** What is used up; undefined where nobody is signed in. */
+function tokenOf(principal: Principal | undefined): ReturnType<typeof markOf> {
+  if (principal === undefined) return undefined
+  const token = markOf(principal)
+  if (token === undefined) throw refused('claims.jti', 'This takes tokens with a "jti" only.')
+  return token
+}
 
 function markOf({ claims }: Principal) {
   const { iss, jti, exp } = claims

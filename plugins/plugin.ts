@@ -36,10 +36,13 @@ export interface Step {
   (request: FastifyRequest, reply: FastifyReply): void | Promise<void>
   /**
    * Decides the same with the same code, throws the same problem, and notes what it rests on; consumes nothing and leaves no trace.
-   * A step without it is not asked when a request is explained.
+   * A step without it is not asked when a request is explained, nor is one that returns `not asked`.
    */
-  readonly explain?: (request: FastifyRequest, note: Note) => void | Promise<void>
+  readonly explain?: (request: FastifyRequest, note: Note) => Explained | Promise<Explained>
 }
+
+// biome-ignore lint/suspicious/noConfusingVoidType: most steps return nothing
+type Explained = void | 'not asked'
 
 /** Thrown by `explain` where nothing but doing it would tell; the message says what. */
 export class Untold extends Error {}

@@ -1,8 +1,9 @@
+import type { FastifyRequest } from 'fastify'
 import { toMilliseconds } from '../config/units.ts'
 import { Unauthenticated } from '../errors.ts'
 import { accessOf, type RouteAuth } from '../services/identity/access.ts'
 import { challengeOfAge } from '../services/identity/challenge.ts'
-import { definePlugin, type RouteInfo } from './plugin.ts'
+import { definePlugin, type Note, type RouteInfo } from './plugin.ts'
 
 /** Refuses who signed in too long ago for the route (RFC 9470). A refresh makes nobody younger, a sign-in does. */
 export const stepUp = definePlugin({
@@ -14,7 +15,7 @@ export const stepUp = definePlugin({
       if (maxAge === undefined || mode === 'none') return undefined
       const seconds = Math.floor(toMilliseconds(maxAge) / 1000)
       const headers = challengeOfAge(seconds)
-      return ({ exchange: { principal } }) => {
+      const step = ({ exchange: { principal } }: FastifyRequest): void => {
         if (principal === undefined) return
         const { auth_time: signedIn } = principal.claims
         // Who cannot say when they signed in, as a program with an API key, has not done so lately.
@@ -24,6 +25,13 @@ export const stepUp = definePlugin({
           headers
         })
       }
+      return Object.assign(step, {
+        explain(request: FastifyRequest, note: Note): void {
+          const signedIn = request.exchange.principal?.claims.auth_time
+          note({ longest: seconds, signedIn: signedIn ?? 'unknown', now: Math.floor(Date.now() / 1000) })
+          step(request)
+        }
+      })
     }
   }
 })

@@ -68,7 +68,7 @@ function step(
   }
   const { by = 'service', qps, slack } = options
   return Object.assign(count, {
-    explain(request: FastifyRequest, note: Note): void {
+    explain(request: FastifyRequest, note: Note): 'not asked' {
       // What a header holds may be secret.
       note({
         limit: shown.name,
@@ -77,6 +77,8 @@ function step(
         by,
         ...(!by.startsWith('header:') && { counts: keyOf(request) })
       })
+      // To look would be to count.
+      return 'not asked'
     }
   })
 }

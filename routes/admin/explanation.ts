@@ -82,8 +82,8 @@ async function walk(
       continue
     }
     try {
-      await take.explain(request as FastifyRequest, (more) => Object.assign(facts, more))
-      taken.push({ step: key, outcome: 'passes', facts })
+      const outcome = await take.explain(request as FastifyRequest, (more) => Object.assign(facts, more))
+      taken.push({ step: key, outcome: outcome ?? 'passes', facts })
     } catch (error) {
       if (error instanceof Untold) {
         taken.push({ step: key, outcome: 'cannot tell', facts })

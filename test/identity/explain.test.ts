@@ -42,6 +42,9 @@ const gateway = await startGateway(
       route('stateless', { session: 'stateless' }),
       route('reports', { audience: 'reports' }),
       route('both', { credentials: ['bearer', 'api-key'] }),
+      route('once', { oneTime: true }),
+      route('recent', { maxAge: '5m' }),
+      route('browser', { credentials: ['cookie'] }),
       route('secret', 'required'),
       route('nowhere', 'required'),
       route('forwarding', 'required', { forwardAuthorization: true }),
@@ -50,7 +53,8 @@ const gateway = await startGateway(
     auth: {
       users: { driver: 'file', path: 'users.json' },
       apiKeys: { path: keyFile },
-      maxStaleness: '1s'
+      maxStaleness: '1s',
+      cookie: { refresh: true }
     },
     rules: [
       { id: 'all', scope: '*', resource: 'service:up:*' },
@@ -317,7 +321,7 @@ t.test('an allowed request: who asks, which limits count it, what the service wo
       { step: 'rules', outcome: 'passes', facts: { rules: [{}, {}, {}, {}, { id: 'all', applies: true }] } },
       {
         step: 'limit-by-subject',
-        outcome: 'passes',
+        outcome: 'not asked',
         facts: { limit: 'any', qps: 0.001, by: 'subject', counts: 'sub=kesa' }
       }
     ],
@@ -343,6 +347,37 @@ t.test('an allowed request: who asks, which limits count it, what the service wo
   const seen = up.requests.length
   await explain('GET', '/open/x')
   t.equal(up.requests.length, seen, 'the service hears nothing')
+})
+
+t.test('what would be used up is left alone: one-time tokens and renewals by cookie', async (t) => {
+  const headers = bearer(token({ jti: 'once' }))
+  for (let count = 0; count < 2; count += 1) {
+    const { body } = await explain('GET', '/once/x', headers)
+    t.equal(body.allowed, null)
+    t.match((body.steps as Step[]).at(-1), { step: 'one-time', outcome: 'cannot tell' })
+  }
+  t.equal((await real('GET', '/once/x', headers, 'once-1')).status, 200)
+  t.equal((await real('GET', '/once/x', headers, 'once-2')).reason, 'replayed')
+  t.match(await explain('GET', '/recent/x', bearer(token({ auth_time: second() - 3600 }))), {
+    body: { allowed: false, status: 401, reason: 'auth_time' }
+  })
+  const given = await ask('POST', `${origin}/auth/login`, {
+    json: { username: 'kesa', password: '123', cookie: true },
+    headers: { 'sec-fetch-site': 'same-origin' }
+  })
+  const cookies = given.headers.getSetCookie().map((line) => line.split(';')[0]!)
+  t.ok(cookies.length > 1, given.text)
+  const all = { Cookie: cookies.join('; '), 'Sec-Fetch-Site': 'same-origin' }
+  t.match(await explain('GET', '/browser/x', all), {
+    body: { allowed: true, steps: [{ facts: { credential: 'cookie', subject: 'kesa' } }] }
+  })
+  const late = {
+    ...all,
+    Cookie: cookies.filter((cookie) => !cookie.startsWith('__Host-toll_at=')).join('; ')
+  }
+  const open = await explain('GET', '/browser/x', late)
+  t.match(open.body, { allowed: null, detail: /renewed by its cookie/ })
+  for (const cookie of cookies) t.notOk(open.text.includes(cookie.split('=')[1]!))
 })
 
 t.test('explaining uses no limit up', async (t) => {
