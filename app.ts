@@ -18,6 +18,7 @@ import { registerConfig } from './routes/admin/config.ts'
 import type { Control } from './routes/admin/control.ts'
 import { registerExplain } from './routes/admin/explain.ts'
 import type { Serving } from './routes/admin/explanation.ts'
+import { registerKeys } from './routes/admin/keys.ts'
 import { registerLockouts } from './routes/admin/lockouts.ts'
 import { registerRevocations } from './routes/admin/revocations.ts'
 import { registerRoutes } from './routes/admin/routes.ts'
@@ -253,6 +254,7 @@ async function buildAdmin(
   registerConfig(admin, process.control)
   await registerSessions(admin, config.auth, services)
   await registerLockouts(admin, config.auth, services)
+  await registerKeys(admin, config.auth, services)
   registerRoutes(admin, table, config.routes, pools)
   registerRuntime(admin, process.runtime)
   registerExplain(admin, serving)

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
+import type { Rotation } from '../../services/identity/keys/key-file.ts'
 import type { NewAlgorithm } from '../../services/identity/keys/signing-key.ts'
 import { say } from '../say.ts'
 
-/** `toll key ls|rotate`: the keys that sign tokens. Running gateways read the file again by themselves. */
+/** `toll key ls|rotate|revoke`: the keys that sign tokens. Running gateways read the file again by themselves. */
 export function keyCommand(program: Command): void {
-  const key = program.command('key').description('list and rotate the signing keys (auth.keys)')
+  const key = program.command('key').description('list, rotate and revoke the signing keys (auth.keys)')
 
   key
     .command('ls')
@@ -15,20 +16,16 @@ export function keyCommand(program: Command): void {
     .action(async ({ json }: { json?: boolean }, command: Command) => {
       const { path } = await keySettings(command)
       const { readKeyFile } = await import('../../services/identity/keys/key-file.ts')
-      const { stateOf, signFromOf } = await import('../../services/identity/keys/key-record.ts')
+      const { reportOf } = await import('../../services/identity/keys/key-record.ts')
       const keys = await readKeyFile(path)
       const now = Date.now()
-      const rows = keys.map((record) => ({
-        kid: record.kid,
-        use: record.use,
-        alg: record.alg,
-        state: stateOf(record, keys, now),
-        signFrom: new Date(signFromOf(record)).toISOString(),
-        verifyUntil: record.verifyUntil === undefined ? null : new Date(record.verifyUntil).toISOString()
-      }))
-      const lines = rows.map(({ kid, use, alg, state, verifyUntil }) =>
-        [kid, use, alg, state, verifyUntil === null ? '' : `until ${verifyUntil}`].join('\t').trimEnd()
-      )
+      const rows = keys.map((record) => reportOf(record, keys, now))
+      const lines = rows.map(({ kid, use, alg, state, signFrom, verifyUntil, revokedAt }) => {
+        const since = state === 'next' ? `from ${signFrom}` : ''
+        const until = verifyUntil === null ? '' : `until ${verifyUntil}`
+        const when = revokedAt === null ? [since, until] : [`since ${revokedAt}`]
+        return [kid, use, alg, state, when.filter((part) => part !== '').join(' ')].join('\t').trimEnd()
+      })
       say(json, rows, lines.join('\n'))
     })
 
@@ -39,14 +36,16 @@ export function keyCommand(program: Command): void {
     )
     .option(
       '--now',
-      'sign with them at once; verifiers with a cached key set may refuse tokens for 5 minutes'
+      'sign with them in three seconds, when every gateway has read them; services with a cached key set may refuse tokens for 5 minutes'
     )
+    .option('--ahead <duration>', 'sign with them after this time instead of 330s, at least 3s')
+    .option('--algorithm <name>', 'what the new signing key is for, instead of auth.keys.algorithm')
     .option('--json', 'print the answer as JSON')
-    .action(async ({ now: atOnce, json }: { now?: boolean; json?: boolean }, command: Command) => {
-      const { path, accessLife, refreshLife, algorithm } = await keySettings(command)
-      const { readAhead, publishAhead, newKeys, rotateKeys, writeKeys } = await import(
-        '../../services/identity/keys/key-file.ts'
-      )
+    .action(async (options: RotateOptions, command: Command) => {
+      const { json } = options
+      const { path, ...lives } = await keySettings(command)
+      const { newKeys, rotateKeys, writeKeys } = await import('../../services/identity/keys/key-file.ts')
+      const algorithm = await algorithmOf(options.algorithm, lives.algorithm)
       const now = Date.now()
       if (!existsSync(path)) {
         // Keys to be handed out to several gateways, before any of them runs.
@@ -61,32 +60,68 @@ export function keyCommand(program: Command): void {
         )
         return
       }
-      const signFrom = now + (atOnce === true ? readAhead : publishAhead)
-      const keys = await rotateKeys(path, { now, signFrom, accessLife, refreshLife, algorithm })
+      const signFrom = now + (await aheadOf(options))
+      const rotation: Rotation = { ...lives, now, signFrom, algorithm }
+      const keys = await rotateKeys(path, rotation)
       const kids = keys.filter((record) => record.signFrom === signFrom).map(({ kid }) => kid)
       const since = new Date(signFrom).toISOString()
       say(json, { kids, signFrom: since }, `New keys ${kids.join(' and ')} sign from ${since} on.`)
     })
+
+  key
+    .command('revoke <kid>')
+    .description('void everything a stolen key has signed, in every gateway at once and for good')
+    .option('--json', 'print the answer as JSON')
+    .action(async (kid: string, { json }: { json?: boolean }, command: Command) => {
+      const { adminRequest } = await import('../admin-client.ts')
+      const path = `/admin/keys/${encodeURIComponent(kid)}`
+      const answer = (await adminRequest(command, 'DELETE', path)) as {
+        propagated: boolean
+        written: boolean
+      }
+      const lines = [`Revoked ${kid}.`]
+      if (!answer.propagated) lines.push('The store does not answer: other gateways hear of it once it does.')
+      if (!answer.written) lines.push('The key file cannot be written: take the key out where it comes from.')
+      say(json, answer, lines.join('\n'))
+    })
 }
 
-interface KeySettings {
+interface RotateOptions {
+  readonly now?: boolean
+  readonly ahead?: string
+  readonly algorithm?: string
+  readonly json?: boolean
+}
+
+interface KeySettings extends Pick<Rotation, 'accessLife' | 'refreshLife'> {
   readonly path: string
-  readonly accessLife: number
-  readonly refreshLife: number
   readonly algorithm: NewAlgorithm
 }
 
 async function keySettings(command: Command): Promise<KeySettings> {
   const { loadGatewayConfig } = await import('../../app.ts')
   const { configPath } = await import('../config-path.ts')
-  const { toMilliseconds } = await import('../../config/units.ts')
+  const { keyLives } = await import('../../services/identity/keys/key-lives.ts')
   const { value, directory } = await loadGatewayConfig(configPath(command))
   if (value.auth === undefined) throw new Error('the config has no "auth", so there are no keys.')
-  const margin = 60_000
-  return {
-    path: resolve(directory, value.auth.keys.path),
-    accessLife: toMilliseconds(value.auth.access) + margin,
-    refreshLife: toMilliseconds(value.auth.refresh) + margin,
-    algorithm: value.auth.keys.algorithm
-  }
+  const { path, algorithm } = value.auth.keys
+  return { path: resolve(directory, path), algorithm, ...keyLives(value.auth) }
+}
+
+async function algorithmOf(name: string | undefined, fallback: NewAlgorithm): Promise<NewAlgorithm> {
+  const { newAlgorithms } = await import('../../services/identity/keys/signing-key.ts')
+  const found = newAlgorithms.find((algorithm) => algorithm === (name ?? fallback))
+  if (found !== undefined) return found
+  throw new Error(`"${name}" is not an algorithm for new keys; take one of ${newAlgorithms.join(', ')}.`)
+}
+
+/** Milliseconds until new keys sign. */
+async function aheadOf({ now, ahead }: RotateOptions): Promise<number> {
+  const { publishAhead, readAhead } = await import('../../services/identity/keys/key-file.ts')
+  if (ahead === undefined) return now === true ? readAhead : publishAhead
+  if (now === true) throw new Error('give --now or --ahead, not both.')
+  const { toMilliseconds } = await import('../../config/units.ts')
+  const wanted = /^\d{1,9}(ms|s|m|h|d)$/.test(ahead) ? toMilliseconds(ahead) : 0
+  if (wanted < readAhead) throw new Error('--ahead is a duration of 3s or more, such as 10m.')
+  return wanted
 }

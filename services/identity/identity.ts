@@ -3,6 +3,7 @@ import type { Access } from './access.ts'
 import { CookieSessions } from './cookies/cookie-sessions.ts'
 import { Endings } from './endings.ts'
 import { type Evidence, evidenceOf } from './evidence.ts'
+import type { RevokedKey } from './keys/key-revoking.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { OpenExchanges } from './open-exchanges.ts'
 import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts.ts'
@@ -93,18 +94,15 @@ export class Identity {
   }
 
   #judgeToken(token: string, access: Asked): Verdict<Verified> {
-    const { verifier, revocations } = this.#parts
+    const { verifier } = this.#parts
     const verified = verifier.verify(token, access.audience)
-    if (typeof verified === 'string') return verified
-    const { session } = verified
-    if (access.session === 'stateless') return verified
-    if (session === undefined || !isSessionId(session)) return 'claims.sid'
-    const revoked = revocations.find(verified)
-    if (revoked !== undefined) return revoked
-    if (access.session === 'strict' || !this.#isAwake(session, verified)) return this.#ask(session, verified)
-    const { freshness } = revocations
-    if (freshness.isStale() && !freshness.serves(access.onStale ?? 'closed', verified)) return 'stale'
-    return verified
+    if (typeof verified !== 'string') return this.#judge(verified, access)
+    if (verified !== 'kid.unknown') return verified
+    // Another gateway may sign already with a key that came into the file a moment ago.
+    return this.keys.look().then(() => {
+      const again = verifier.verify(token, access.audience)
+      return typeof again === 'string' ? again : this.#judge(again, access)
+    })
   }
 
   #noted<Who extends Holder>(verdict: Verdict<Who>): Verdict<Who> {
@@ -195,6 +193,13 @@ export class Identity {
     return this.#parts.revocations.state()
   }
 
+  /** Revokes a key for good: everything it signed is void everywhere. Rejects with NotFound where there is no such key. */
+  async revokeKey(kid: string): Promise<RevokedKey> {
+    const revoked = await this.#parts.keyRevoking.revoke(kid)
+    if (revoked === undefined) throw NotFound(['key that signs', kid.slice(0, 64)], { reason: 'key' })
+    return revoked
+  }
+
   /** Tells the store now what it would hear within the next seconds: who was active. */
   flush(): Promise<void> {
     return this.#parts.activity.save()
@@ -207,7 +212,22 @@ export class Identity {
     await revocations.close()
     await users?.close()
     apiKeys?.close()
+    this.#parts.keyRevoking.close()
     this.keys.close()
+  }
+
+  /** Whether a token that verifies is still in force, as far as the route wants to know. */
+  #judge(verified: Verified, access: Asked): Verdict<Verified> {
+    const { revocations } = this.#parts
+    const { session } = verified
+    if (access.session === 'stateless') return verified
+    if (session === undefined || !isSessionId(session)) return 'claims.sid'
+    const revoked = revocations.find(verified)
+    if (revoked !== undefined) return revoked
+    if (access.session === 'strict' || !this.#isAwake(session, verified)) return this.#ask(session, verified)
+    const { freshness } = revocations
+    if (freshness.isStale() && !freshness.serves(access.onStale ?? 'closed', verified)) return 'stale'
+    return verified
   }
 
   /** Idle sessions end in the store; asked only when a token outlives the idle time and nobody used it here meanwhile. */

@@ -4,6 +4,8 @@ import type { Services } from '../services.ts'
 import type { Store } from '../store/store.ts'
 import { ApiKeys } from './api-keys/api-keys.ts'
 import { Identity } from './identity.ts'
+import { keyLives } from './keys/key-lives.ts'
+import { KeyRevoking } from './keys/key-revoking.ts'
 import { KeyRing } from './keys/key-ring.ts'
 import { openExchangesOf } from './open-exchanges.ts'
 import { Revocations } from './revocations/revocations.ts'
@@ -73,11 +75,9 @@ export async function createIdentity(
   let keys: KeyRing | undefined
   let apiKeys: ApiKeys | undefined
   try {
-    keys = await KeyRing.open(resolve(directory, auth.keys.path), {
-      now,
-      warn,
-      algorithm: auth.keys.algorithm
-    })
+    const { algorithm } = auth.keys
+    const keyPath = resolve(directory, auth.keys.path)
+    keys = await KeyRing.open(keyPath, { now, warn, algorithm })
     if (auth.apiKeys !== undefined)
       apiKeys = await ApiKeys.open(resolve(directory, auth.apiKeys.path), now, warn)
     const sessions = new Sessions(store, {
@@ -95,6 +95,8 @@ export async function createIdentity(
       reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch),
       warn
     })
+    const lives = keyLives(auth)
+    const keyRevoking = new KeyRevoking(keys, revocations, { path: keyPath, ...lives, algorithm, now, warn })
     const { issuer, audience, clients } = auth
     const verifier = new Verifier(keys, { issuer, skew, maxLifetime: Math.ceil(access / 1000) }, now)
     const times = { access, idle, now }
@@ -108,6 +110,7 @@ export async function createIdentity(
       clients,
       ...times,
       keys,
+      keyRevoking,
       users,
       apiKeys,
       verifier,

@@ -1,4 +1,5 @@
 import type { ApiKeyRefusal, ApiKeys } from './api-keys/api-keys.ts'
+import type { KeyRevoking } from './keys/key-revoking.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { RevocationReason, Revocations } from './revocations/revocations.ts'
 import type { Activity } from './sessions/activity.ts'
@@ -64,6 +65,7 @@ export interface IdentityParts {
   /** Milliseconds. */
   readonly idle: number
   readonly keys: KeyRing
+  readonly keyRevoking: KeyRevoking
   readonly users: UserSource | undefined
   readonly lockOut: LockOut
   readonly apiKeys: ApiKeys | undefined

@@ -11,7 +11,7 @@ import {
 import { challenge } from './challenge.ts'
 import type { Endings } from './endings.ts'
 import type { Caller, IdentityParts } from './parts.ts'
-import { type RefreshToken, readRefreshToken, writeRefreshToken } from './sessions/refresh-token.ts'
+import { type RefreshToken, takeRefreshToken, writeRefreshToken } from './sessions/refresh-token.ts'
 import type { Rotated } from './sessions/rotate.ts'
 import type { Presented } from './sessions/sessions.ts'
 import type { AccessClaims } from './tokens/claims.ts'
@@ -86,7 +86,7 @@ export class SignIn {
 
   /** Exchanges a refresh token. Shown twice by one who lost the answer it gives the same successor; later it ends the session. */
   async refresh(token: string, client?: string): Promise<Grant> {
-    const presented = readRefreshToken(token, this.#parts.keys)
+    const presented = await takeRefreshToken(token, this.#parts.keys)
     if (presented === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
     return this.exchange(presented, { client })
   }

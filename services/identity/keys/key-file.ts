@@ -8,6 +8,8 @@ import { generateKey, type NewAlgorithm } from './signing-key.ts'
 export const publishAhead = 330_000
 /** The same when only the gateways matter, which look at the file every second. */
 export const readAhead = 3000
+/** Milliseconds a revoked key stays in the file. */
+const revokedShown = 30 * 24 * 3_600_000
 
 export interface Rotation {
   readonly now: number
@@ -32,12 +34,46 @@ export const newKeys = (now: number, algorithm: NewAlgorithm = 'ES256'): readonl
 export function rotateKeys(path: string, rotation: Rotation): Promise<readonly KeyRecord[]> {
   const { now } = rotation
   return withLock(path, async () => {
-    let records = (await readKeyFile(path)).filter(({ verifyUntil = now + 1 }) => verifyUntil > now)
+    let records = (await readKeyFile(path)).filter((record) => !isPast(record, now))
     for (const use of ['sig', 'refresh'] as const) records = succeed(records, use, rotation)
     // Never another one while there is one: sessions in the store would not be found any more.
     if (activeOf(records, 'user-hash', now) === undefined) records = [...records, newKey('user-hash', now)]
     await replaceFile(path, writeKeys(records))
     return records
+  })
+}
+
+/**
+ * Writes into the file that a key is revoked. Who `replaces` it sees to a successor as well, so that one of several gateways
+ * does: the key that was to be next signs now, or a new one does.
+ */
+export function markRevoked(
+  path: string,
+  kid: string,
+  { replaces, ...rotation }: Omit<Rotation, 'signFrom'> & { readonly replaces: boolean }
+): Promise<void> {
+  const { now } = rotation
+  return withLock(path, async () => {
+    const before = await readKeyFile(path)
+    const { use } = before.find((record) => record.kid === kid) ?? {}
+    if (use !== 'sig' && use !== 'refresh') return
+    const wasActive = activeOf(before, use, now)?.kid === kid
+    let records = before.map((record) =>
+      record.kid === kid && record.revokedAt === undefined ? { ...record, revokedAt: now } : record
+    )
+    if (replaces) {
+      const isNeededNow = wasActive || activeOf(records, use, now) === undefined
+      const isHeir = (record: KeyRecord): boolean =>
+        record.use === use && isUsable(record, now) && record.verifyUntil === undefined
+      if (!records.some(isHeir)) {
+        records = succeed(records, use, { ...rotation, signFrom: isNeededNow ? now : now + publishAhead })
+      } else if (isNeededNow) {
+        records = records.map((record) =>
+          isHeir(record) ? { ...record, signFrom: Math.min(now, record.signFrom ?? 0) } : record
+        )
+      }
+    }
+    await replaceFile(path, writeKeys(records))
   })
 }
 
@@ -48,6 +84,10 @@ export async function readKeyFile(path: string): Promise<readonly KeyRecord[]> {
   })
   return parseKeyFile(path, text, (await stat(path)).mode).records
 }
+
+/** Past its time. A revoked key stays a while, so that `toll key ls` can tell; without the file's word the store's would do. */
+const isPast = ({ verifyUntil, revokedAt = 0 }: KeyRecord, now: number): boolean =>
+  (verifyUntil !== undefined && verifyUntil <= now) || (revokedAt > 0 && revokedAt + revokedShown <= now)
 
 /** With a new key for this use, and an end for those before it. */
 function succeed(records: readonly KeyRecord[], use: 'sig' | 'refresh', rotation: Rotation): KeyRecord[] {

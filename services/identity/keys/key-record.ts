@@ -6,7 +6,7 @@ import { KeyRefused } from '../tokens/jwk.ts'
 import { importSigningKey, type SigningKey } from './signing-key.ts'
 
 const time = (description: string) =>
-  Type.Optional(Type.Integer({ description, minimum: 0, maximum: Number.MAX_SAFE_INTEGER }))
+  Type.Optional(Type.Integer({ description, minimum: 0, maximum: 8_640_000_000_000_000 }))
 const member = (description: string) =>
   Type.Optional(Type.String({ description, pattern: '^[A-Za-z0-9_-]{1,2800}$' }))
 
@@ -54,7 +54,6 @@ export type KeyUse = KeyRecord['use']
 /** The keys of a file, ready for use. */
 export interface KeySet {
   readonly records: readonly KeyRecord[]
-  readonly byKid: ReadonlyMap<string, KeyRecord>
   readonly signing: ReadonlyMap<string, SigningKey>
   /** Those that sign no tokens. */
   readonly secrets: ReadonlyMap<string, KeyObject>
@@ -85,18 +84,20 @@ export function parseKeyFile(name: string, text: string, mode: number): KeySet {
       )
     }
   }
-  return { records, byKid: new Map(records.map((record) => [record.kid, record])), signing, secrets }
+  return { records, signing, secrets }
 }
 
-/** Throws unless there is a key for each of these uses, now or later. */
+/** Throws unless there is a key for each of these uses, now or later; `orRevoked` when one that was revoked will do. */
 export function requireUses(
   name: string,
   records: readonly KeyRecord[],
   uses: readonly KeyUse[],
-  now: number
+  { now, orRevoked }: { readonly now: number; readonly orRevoked: boolean }
 ): void {
   for (const use of uses) {
-    if (records.some((record) => record.use === use && isUsable(record, now))) continue
+    const has = (record: KeyRecord): boolean =>
+      record.use === use && (isUsable(record, now) || (orRevoked && record.revokedAt !== undefined))
+    if (records.some(has)) continue
     throw new Error(
       `${name} has no key in force for "${use}"; run "toll key rotate --now", which adds what is missing, or restore the file.`
     )
@@ -108,22 +109,24 @@ export const isUsable = ({ verifyUntil, revokedAt }: KeyRecord, now: number): bo
 
 export const signFromOf = ({ signFrom = 0 }: KeyRecord): number => signFrom
 
-/** The key that signs at a time: the one that began last; before any has begun, the one that is first to. */
+/**
+ * The key that signs at a time: the one that began last; before any has begun, the one that is first to. Where that one was
+ * revoked its successor steps in early, rather than a key that is on its way out.
+ */
 export function activeOf<Key extends KeyRecord>(
-  records: readonly Key[],
+  records: Iterable<Key>,
   use: KeyUse,
   now: number
 ): Key | undefined {
-  let found: Key | undefined
-  let first: Key | undefined
-  for (const record of records) {
-    if (record.use !== use || !isUsable(record, now)) continue
-    if (first === undefined || signFromOf(record) < signFromOf(first)) first = record
-    if (signFromOf(record) > now) continue
-    if (found === undefined || signFromOf(record) >= signFromOf(found)) found = record
-  }
-  return found ?? first
+  const own = [...records].filter((record) => record.use === use)
+  const began = own.filter((record) => signFromOf(record) <= now).sort(bySignFrom)
+  const latest = began.at(-1)
+  if (latest !== undefined && isUsable(latest, now)) return latest
+  const waiting = own.filter((record) => signFromOf(record) > now && isUsable(record, now)).sort(bySignFrom)
+  return waiting[0] ?? began.filter((record) => isUsable(record, now)).at(-1)
 }
+
+const bySignFrom = (a: KeyRecord, b: KeyRecord): number => signFromOf(a) - signFromOf(b)
 
 export type KeyState = 'next' | 'active' | 'retired' | 'gone' | 'revoked'
 
@@ -133,6 +136,30 @@ export function stateOf(record: KeyRecord, records: readonly KeyRecord[], now: n
   if (!isUsable(record, now)) return 'gone'
   if (activeOf(records, record.use, now) === record) return 'active'
   return signFromOf(record) > now ? 'next' : 'retired'
+}
+
+/** A key as it is shown to people: everything but the key itself. */
+export interface KeyReport {
+  readonly kid: string
+  readonly use: KeyUse
+  readonly alg: string
+  readonly state: KeyState
+  readonly signFrom: string
+  readonly verifyUntil: string | null
+  readonly revokedAt: string | null
+}
+
+export function reportOf(record: KeyRecord, records: readonly KeyRecord[], now: number): KeyReport {
+  const { kid, use, alg, verifyUntil, revokedAt } = record
+  return {
+    kid,
+    use,
+    alg,
+    state: stateOf(record, records, now),
+    signFrom: new Date(signFromOf(record)).toISOString(),
+    verifyUntil: verifyUntil === undefined ? null : new Date(verifyUntil).toISOString(),
+    revokedAt: revokedAt === undefined ? null : new Date(revokedAt).toISOString()
+  }
 }
 
 function readRecords(name: string, text: string): readonly KeyRecord[] {

@@ -1,4 +1,5 @@
 import { createHash, createHmac, hkdfSync } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { KeysUnavailable } from '../../../errors.ts'
 import { createFile } from '../files/private-file.ts'
 import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
@@ -8,14 +9,18 @@ import {
   activeOf,
   isUsable,
   type KeyRecord,
+  type KeyReport,
   type KeySet,
   type KeyUse,
   parseKeyFile,
+  reportOf,
   requireUses
 } from './key-record.ts'
 import type { NewAlgorithm, SigningKey } from './signing-key.ts'
 
 const pollInterval = 1000
+/** Milliseconds between two looks at the file for a kid nobody knows. */
+const lookPause = 100
 const uses = ['sig', 'refresh', 'user-hash'] as const
 
 export interface KeyRingOptions {
@@ -32,25 +37,36 @@ export interface KeyRingOptions {
 export class KeyRing {
   readonly #file: WatchedFile<KeySet>
   readonly #now: () => number
+  readonly #warn: (sentence: string) => void
   readonly #timer: NodeJS.Timeout
+  /** Kids that were revoked here or elsewhere, whatever the file says of them. */
+  readonly #revoked = new Set<string>()
+  #set: KeySet
+  #records: ReadonlyMap<string, KeyRecord> = new Map()
+  #inForce = ''
+  #generation: object = {}
+  #onChange: () => void = () => {}
+  #looking: Promise<void> | undefined
+  #lookedAt = Number.NEGATIVE_INFINITY
 
   private constructor(file: WatchedFile<KeySet>, { now = Date.now, warn = () => {} }: KeyRingOptions) {
     this.#file = file
     this.#now = now
-    this.#timer = setInterval(() => {
-      const before = file.broken
-      void file.refresh().then(() => {
-        if (file.broken !== undefined && file.broken.message !== before?.message) warn(file.broken.message)
-      })
-    }, pollInterval).unref()
+    this.#warn = warn
+    this.#set = file.value
+    this.#adopt()
+    this.#timer = setInterval(() => void this.refresh(), pollInterval).unref()
   }
 
   /** Reads the key file, or makes it; of several processes that start at once one makes it and all read it. */
   static async open(path: string, options: KeyRingOptions = {}): Promise<KeyRing> {
     const now = options.now ?? Date.now
+    let orRevoked = false
     const parse = (text: string, mode: number): KeySet => {
       const keys = parseKeyFile(path, text, mode)
-      requireUses(path, keys.records, uses, now())
+      requireUses(path, keys.records, uses, { now: now(), orRevoked })
+      // Nobody starts without a key to sign with; but a running gateway has to believe that its last one was revoked.
+      orRevoked = true
       return keys
     }
     try {
@@ -66,12 +82,17 @@ export class KeyRing {
     }
   }
 
-  /** Another object whenever the keys are others: what was verified with older ones has to be verified again. */
+  /** Another object whenever other keys are in force: what was verified before has to be verified again. */
   get generation(): object {
-    return this.#file.value
+    return this.#generation
   }
 
-  /** The key that verifies tokens with this kid, unless its time is over. */
+  /** Whether the file has such a key, in force or not. */
+  has(kid: string): boolean {
+    return this.#records.has(kid)
+  }
+
+  /** The key that verifies tokens with this kid, unless its time is over or it was revoked. */
   find(kid: string): VerifyKey | undefined {
     return this.#signing(kid)
   }
@@ -83,7 +104,7 @@ export class KeyRing {
 
   /** The key that signs tokens now. Throws KeysUnavailable without one. */
   active(): SigningKey {
-    return this.#file.value.signing.get(this.#activeOf('sig').kid)!
+    return this.#set.signing.get(this.#activeOf('sig').kid)!
   }
 
   /** A compact JWS (RFC 7515) of these claims by the active key, whatever its algorithm. */
@@ -97,13 +118,13 @@ export class KeyRing {
   /** What a refresh token's last part is: a MAC over everything before, with the key `kid`, or undefined without such a key. */
   refreshMac(kid: string, text: string): Buffer | undefined {
     if (this.#usable(kid)?.use !== 'refresh') return undefined
-    return createHmac('sha256', this.#file.value.secrets.get(kid)!).update(text).digest()
+    return createHmac('sha256', this.#set.secrets.get(kid)!).update(text).digest()
   }
 
   /** A MAC for anything else, by a key of its own that follows from the refresh key `kid` (HKDF, RFC 5869). */
   derivedMac(purpose: string, kid: string, text: string): Buffer | undefined {
     if (this.#usable(kid)?.use !== 'refresh') return undefined
-    const secret = this.#file.value.secrets.get(kid)!
+    const secret = this.#set.secrets.get(kid)!
     const derived = Buffer.from(hkdfSync('sha256', secret, '', `tollkeeper ${purpose}`, 32))
     return createHmac('sha256', derived).update(text).digest()
   }
@@ -115,43 +136,112 @@ export class KeyRing {
   /** Twelve characters that stand for a user in store keys: the same everywhere, and no user name in the store's key space. */
   hashUser(uid: string): string {
     const { kid } = this.#activeOf('user-hash')
-    const mac = createHmac('sha256', this.#file.value.secrets.get(kid)!).update(uid).digest()
+    const mac = createHmac('sha256', this.#set.secrets.get(kid)!).update(uid).digest()
     return mac.subarray(0, 9).toString('base64url')
   }
 
   /** The public keys (RFC 7517 5), those that will sign soon included. A secret has nothing that may be public. */
   jwks(): { readonly body: string; readonly etag: string } {
     const now = this.#now()
-    const { records, signing } = this.#file.value
-    const keys = records.flatMap((record) => {
+    const keys = [...this.#records.values()].flatMap((record) => {
       const { kid, alg, use } = record
-      const jwk = isUsable(record, now) ? signing.get(kid)?.publicJwk : undefined
+      const jwk = isUsable(record, now) ? this.#set.signing.get(kid)?.publicJwk : undefined
       return jwk === undefined ? [] : [{ ...jwk, kid, alg, use }]
     })
     const body = JSON.stringify({ keys })
     return { body, etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"` }
   }
 
-  /** Looks at the file now instead of at the next poll. */
-  refresh(): Promise<void> {
-    return this.#file.refresh()
+  /** Every key and what it does now. */
+  list(): readonly KeyReport[] {
+    const records = [...this.#records.values()]
+    return records.map((record) => reportOf(record, records, this.#now()))
+  }
+
+  /** Nothing a key has signed holds from here on, in this process. */
+  revoke(kid: string): void {
+    if (this.#revoked.has(kid)) return
+    this.#revoked.add(kid)
+    this.#adopt()
+  }
+
+  /** Calls back whenever the file has become another. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener
+  }
+
+  /** The keys that the file itself calls revoked. */
+  marked(): readonly string[] {
+    return this.#set.records.filter(({ revokedAt }) => revokedAt !== undefined).map(({ kid }) => kid)
+  }
+
+  /** Looks at the file now instead of at the next poll. Never rejects. */
+  async refresh(): Promise<void> {
+    const before = this.#file.broken
+    await this.#file.refresh()
+    const { broken } = this.#file
+    if (broken !== undefined && broken.message !== before?.message) this.#warn(broken.message)
+    if (this.#file.value !== this.#set || this.#inForce !== this.#kidsInForce()) this.#adopt()
+  }
+
+  /**
+   * Looks for a key that somebody else has written and signed with already. However many ask, the file is looked at once in a
+   * while, and whoever asks in between waits for a look that began after they asked.
+   */
+  look(): Promise<void> {
+    this.#looking ??= this.#lookSoon()
+    return this.#looking
   }
 
   close(): void {
     clearInterval(this.#timer)
   }
 
+  async #lookSoon(): Promise<void> {
+    // Also when there is nothing to wait for: `look` has to have noted this one before it is over.
+    await sleep(Math.max(0, this.#lookedAt + lookPause - performance.now()))
+    this.#lookedAt = performance.now()
+    this.#looking = undefined
+    // A poll that is under way may have looked before the file changed; the second look has not.
+    await this.refresh()
+    await this.refresh()
+  }
+
+  /** Takes over what the file says, and what is revoked although the file does not say so. */
+  #adopt(): void {
+    const isOther = this.#set !== this.#file.value
+    this.#set = this.#file.value
+    const revokedAt = this.#now()
+    this.#records = new Map(
+      this.#set.records.map((record) => [
+        record.kid,
+        this.#revoked.has(record.kid) ? { revokedAt, ...record } : record
+      ])
+    )
+    this.#inForce = this.#kidsInForce()
+    this.#generation = {}
+    if (isOther) this.#onChange()
+  }
+
+  #kidsInForce(): string {
+    const now = this.#now()
+    return [...this.#records.values()]
+      .filter((record) => isUsable(record, now))
+      .map(({ kid }) => kid)
+      .join(' ')
+  }
+
   #signing(kid: string): SigningKey | undefined {
-    return this.#usable(kid) && this.#file.value.signing.get(kid)
+    return this.#usable(kid) && this.#set.signing.get(kid)
   }
 
   #usable(kid: string): KeyRecord | undefined {
-    const record = this.#file.value.byKid.get(kid)
+    const record = this.#records.get(kid)
     return record !== undefined && isUsable(record, this.#now()) ? record : undefined
   }
 
   #activeOf(use: KeyUse): KeyRecord {
-    const record = activeOf(this.#file.value.records, use, this.#now())
+    const record = activeOf(this.#records.values(), use, this.#now())
     if (record === undefined) throw KeysUnavailable([], { reason: `keys.${use}` })
     return record
   }

@@ -111,6 +111,11 @@ export class Revocations {
     return this.list.count().client > 0
   }
 
+  /** Keys that were revoked, whenever that was. */
+  revokedKeys(): readonly string[] {
+    return [...this.list.listed()].filter(({ kind }) => kind === 'key').map(({ value }) => value)
+  }
+
   isKeyRevoked(kid: string): boolean {
     return this.list.isRevoked('key', kid)
   }

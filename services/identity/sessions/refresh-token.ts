@@ -11,6 +11,9 @@ export interface RefreshToken {
 export interface RefreshKeys {
   refreshMac(kid: string, text: string): Buffer | undefined
   activeRefreshKid(): string
+  has(kid: string): boolean
+  /** Looks whether there are new keys. */
+  look(): Promise<void>
 }
 
 export const userHashLength = 12
@@ -33,6 +36,13 @@ export function writeRefreshToken({ session, generation }: RefreshToken, keys: R
   const kid = keys.activeRefreshKid()
   const text = `tlr1.${kid}.${userHashOf(session)}.${session.slice(userHashLength)}.${generation}`
   return `${text}.${keys.refreshMac(kid, text)!.toString('base64url')}`
+}
+
+/** The same for a token that may be by a key another gateway has read before this one. */
+export async function takeRefreshToken(token: string, keys: RefreshKeys): Promise<RefreshToken | undefined> {
+  const kid = form.exec(token)?.[2]
+  if (kid !== undefined && !keys.has(kid)) await keys.look()
+  return readRefreshToken(token, keys)
 }
 
 /** Undefined for anything this gateway did not write: that costs one MAC and no store call. */

@@ -7,6 +7,7 @@ export type Reason =
   | 'malformed'
   | 'alg'
   | 'kid'
+  | 'kid.unknown'
   | 'signature'
   | 'payload'
   | 'claims.exp'

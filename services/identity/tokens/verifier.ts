@@ -21,6 +21,8 @@ export interface Verified {
 export interface VerifierKeys {
   readonly generation: object
   find(kid: string): VerifyKey | undefined
+  /** Whether there is or was such a key. */
+  has(kid: string): boolean
 }
 
 interface Known {
@@ -77,7 +79,7 @@ export class Verifier {
     if (!isType(header.typ, 'at+jwt')) return 'malformed'
     if (!isKid(header.kid)) return 'kid'
     const key = this.#keys.find(header.kid)
-    if (key === undefined) return 'kid'
+    if (key === undefined) return this.#keys.has(header.kid) ? 'kid' : 'kid.unknown'
     if (header.alg !== key.alg) return 'alg'
     const payload = openPayload(segments, key)
     if (typeof payload === 'string') return payload
