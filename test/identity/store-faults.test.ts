@@ -291,7 +291,8 @@ t.test(
     })
     const there = async (token: unknown) =>
       (await ask('GET', `${origin}/auth/me`, { token: String(token) })).status
-    for (const { access_token } of [one, two]) {
+    t.equal(await there(three.access_token), 200)
+  for (const { access_token } of [one, two]) {
       t.equal((await me(access_token)).status, 401)
       await until(async () => (await there(access_token)) === 401)
     }
