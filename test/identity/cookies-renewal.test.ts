@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { Browser } from '../support/browser.ts'
+import { Browser, cookiesSet } from '../support/browser.ts'
 import { type Answer, ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { freePorts } from '../support/ports.ts'
@@ -59,8 +59,8 @@ async function start(t: Test, auth: Record<string, unknown> = {}, more: Record<s
   return { ...gateway, upstream, page, signedIn }
 }
 
-const namesSet = ({ headers }: Answer): string[] =>
-  headers.getSetCookie().map((text) => text.replace(/=.*/, '') + (/Max-Age=0;/.test(text) ? ' cleared' : ''))
+const namesSet = (answer: Answer): string[] =>
+  cookiesSet(answer).map((text) => text.replace(/=.*/, '') + (/Max-Age=0;/.test(text) ? ' cleared' : ''))
 
 t.test('a page signs in once, and is renewed in the answer to whatever it asks', async (t) => {
   const { page, signedIn, origin, upstream } = await start(t)

@@ -1,5 +1,9 @@
 import { type Answer, type Ask, ask } from './client.ts'
 
+/** What an answer sets, but for the mark of a known device, which every sign-in sets and no session depends on. */
+export const cookiesSet = ({ headers }: Answer): string[] =>
+  headers.getSetCookie().filter((text) => !text.startsWith('__Secure-toll_device='))
+
 /** Keeps cookies as a browser does: by name, gone with Max-Age=0 or when their time is over, sent where their path is. */
 export class Browser {
   readonly cookies = new Map<string, { value: string; path: string; until: number; text: string }>()
@@ -19,8 +23,8 @@ export class Browser {
     return answer
   }
 
-  take({ headers }: Answer): void {
-    for (const text of headers.getSetCookie()) {
+  take(answer: Answer): void {
+    for (const text of cookiesSet(answer)) {
       const [, name = '', value = ''] = /^([^=]+)=([^;]*)/.exec(text) ?? []
       const age = Number(/; Max-Age=(\d+)/.exec(text)?.[1] ?? 0)
       const path = /; Path=([^;]*)/.exec(text)?.[1] ?? ''
