@@ -39,6 +39,7 @@ import { accessOptions } from './services/identity/access-check.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
 import { Assertions } from './services/identity/assertions.ts'
 import { identityOptions } from './services/identity/check.ts'
+import { issuerOptions } from './services/identity/issuers/check.ts'
 import { openIdentity } from './services/identity/open.ts'
 import { openExchangesOf } from './services/identity/open-exchanges.ts'
 import { idleRules } from './services/identity/rules-check.ts'
@@ -80,7 +81,8 @@ export const checks = [
   apiKeyOptions,
   idleRules,
   usersOptions,
-  accessOptions
+  accessOptions,
+  issuerOptions
 ]
 
 /** A config that was read and found good. */

@@ -181,6 +181,13 @@ export const StoreUnavailable = kind(
   true,
   'The session store does not answer; try again.'
 )
+export const IssuerUnavailable = kind(
+  'ISSUER_UNAVAILABLE',
+  503,
+  'gateway',
+  true,
+  'The keys of the issuer of this token are not at hand at the moment; try again.'
+)
 export const UsersUnavailable = kind(
   'USERS_UNAVAILABLE',
   503,

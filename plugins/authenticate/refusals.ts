@@ -1,4 +1,4 @@
-import { type Problem, StoreUnavailable, Unauthenticated } from '../../errors.ts'
+import { IssuerUnavailable, type Problem, StoreUnavailable, Unauthenticated } from '../../errors.ts'
 import { challenge } from '../../services/identity/challenge.ts'
 import type { Refusal } from '../../services/identity/parts.ts'
 
@@ -7,6 +7,8 @@ export function refused(reason: Refusal): Problem {
   if (reason === 'stale' || reason === 'store') {
     return StoreUnavailable([], { reason, headers: { 'retry-after': '1' } })
   }
+  if (reason === 'issuer.unavailable')
+    return IssuerUnavailable([], { reason, headers: { 'retry-after': '5' } })
   const headers = reason.startsWith('apikey.')
     ? challenge('invalid_key', [], ['api-key'])
     : challenge('invalid_token')

@@ -172,7 +172,7 @@ const isKnown = (ifNoneMatch: string | undefined, etag: string): boolean =>
 /** The hook of doors for signed-in users only. */
 function signedIn(identity: Identity, auth: AuthOptions) {
   const credentials = auth.cookie === undefined ? (['bearer'] as const) : (['bearer', 'cookie'] as const)
-  const access = { ...accessOf('required', auth.audience, auth.onStale), credentials }
+  const access = { ...accessOf('required', auth.audience, auth.onStale), credentials, issuers: ['own'] }
   const step = authenticateStep(identity, access, auth)
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => step(request, reply)
 }

@@ -98,6 +98,19 @@ export const routeAuth = Type.Union(
           description: 'Tells the service who is asking in a JWT it can verify, beside the plain headers.',
           default: false
         }),
+        issuers: Type.Optional(
+          Type.Array(
+            Type.String({
+              description: '"own" for this gateway, or a name of `auth.issuers`.',
+              maxLength: 32
+            }),
+            {
+              description: 'Whose tokens the route takes; those of every issuer when left out.',
+              minItems: 1,
+              uniqueItems: true
+            }
+          )
+        ),
         audience: Type.Optional(
           Type.String({
             description: 'The `aud` this route takes instead of the one of `auth.audience`.',
@@ -126,6 +139,7 @@ export interface Access {
   readonly oneTime: boolean
   readonly assertion: boolean
   readonly audience: string
+  readonly issuers: 'all' | readonly string[]
 }
 
 /** What a route asks of its callers. */
@@ -144,6 +158,7 @@ export function accessOf(
     oneTime: false,
     assertion: false,
     audience,
+    issuers: 'all' as const,
     ...detail
   })
 }

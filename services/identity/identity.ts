@@ -15,14 +15,14 @@ import type { SessionRecord } from './sessions/records.ts'
 import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-token.ts'
 import { type Grant, SignIn } from './sign-in.ts'
 import type { AccessClaims } from './tokens/claims.ts'
-import type { Verified } from './tokens/verifier.ts'
+import type { TokenWish, Verified } from './tokens/verifier.ts'
 import type { LockOut } from './users/lock-out.ts'
 
 export type { Caller, Refusal } from './parts.ts'
 export type { Grant } from './sign-in.ts'
 
 /** What a route asks of a credential. */
-type Asked = Pick<Access, 'session' | 'audience'> & Partial<Pick<Access, 'onStale'>>
+type Asked = Pick<Access, 'session'> & Partial<Pick<Access, 'onStale'>> & TokenWish
 type Verdict<Who extends Holder> = Who | Refusal | Promise<Who | Refusal>
 
 /** Who is who: signs users in, keeps their sessions, and says of every token whether it still holds. */
@@ -94,15 +94,30 @@ export class Identity {
   }
 
   #judgeToken(token: string, access: Asked): Verdict<Verified> {
-    const { verifier } = this.#parts
-    const verified = verifier.verify(token, access.audience)
-    if (typeof verified !== 'string') return this.#judge(verified, access)
-    if (verified !== 'kid.unknown') return verified
+    const verified = this.#parts.verifier.verifyFor(token, access)
+    if (verified instanceof Promise) return verified.then((later) => this.#judgeVerified(later, access))
+    if (verified !== 'kid.unknown') return this.#judgeVerified(verified, access)
     // Another gateway may sign already with a key that came into the file a moment ago.
-    return this.keys.look().then(() => {
-      const again = verifier.verify(token, access.audience)
-      return typeof again === 'string' ? again : this.#judge(again, access)
-    })
+    return this.keys
+      .look()
+      .then(() => this.#parts.verifier.verifyFor(token, access))
+      .then((again) => this.#judgeVerified(again, access))
+  }
+
+  #judgeVerified(verified: Verified | Refusal, access: Asked): Verdict<Verified> {
+    if (typeof verified === 'string') return verified
+    return verified.isOwn ? this.#judge(verified, access) : this.#judgeForeign(verified, access)
+  }
+
+  /** A token of another issuer has no session here, so no route that asks for one takes it. What is revoked it may be all the same. */
+  #judgeForeign(verified: Verified, { session, onStale = 'closed' }: Asked): Verified | Refusal {
+    if (session === 'stateless') return verified
+    if (session === 'strict') return 'claims.sid'
+    const { revocations } = this.#parts
+    const { freshness } = revocations
+    const revoked = revocations.find(verified)
+    if (revoked !== undefined) return revoked
+    return freshness.isStale() && !freshness.serves(onStale, verified) ? 'stale' : verified
   }
 
   #noted<Who extends Holder>(verdict: Verdict<Who>): Verdict<Who> {
@@ -206,13 +221,14 @@ export class Identity {
   }
 
   async close(): Promise<void> {
-    const { activity, revocations, users, apiKeys } = this.#parts
+    const { activity, revocations, users, apiKeys, issuers } = this.#parts
     this.#letGo()
     await activity.close()
     await revocations.close()
     await users?.close()
     apiKeys?.close()
     this.#parts.keyRevoking.close()
+    for (const issuer of issuers) issuer.close()
     this.keys.close()
   }
 

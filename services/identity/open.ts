@@ -4,10 +4,13 @@ import type { Services } from '../services.ts'
 import type { Store } from '../store/store.ts'
 import { ApiKeys } from './api-keys/api-keys.ts'
 import { Identity } from './identity.ts'
+import type { ForeignIssuer } from './issuers/foreign-issuer.ts'
+import { openIssuers } from './issuers/open.ts'
 import { keyLives } from './keys/key-lives.ts'
 import { KeyRevoking } from './keys/key-revoking.ts'
 import { KeyRing } from './keys/key-ring.ts'
 import { openExchangesOf } from './open-exchanges.ts'
+import { isForeign } from './revocations/revocation.ts'
 import { Revocations } from './revocations/revocations.ts'
 import { Activity } from './sessions/activity.ts'
 import { Sessions } from './sessions/sessions.ts'
@@ -38,7 +41,8 @@ export function openIdentity(
     keys,
     sessions,
     clients,
-    apiKeys
+    apiKeys,
+    issuers: auth.issuers
   }
   const store = storeNumber(services)
   const open = openExchangesOf(services)
@@ -74,12 +78,14 @@ export async function createIdentity(
   const users = await openUsers(auth.users, { directory, warn })
   let keys: KeyRing | undefined
   let apiKeys: ApiKeys | undefined
+  let issuers: readonly ForeignIssuer[] = []
   try {
     const { algorithm } = auth.keys
     const keyPath = resolve(directory, auth.keys.path)
     keys = await KeyRing.open(keyPath, { now, warn, algorithm })
     if (auth.apiKeys !== undefined)
       apiKeys = await ApiKeys.open(resolve(directory, auth.apiKeys.path), now, warn)
+    issuers = await openIssuers(auth.issuers, { directory, skew, warn })
     const sessions = new Sessions(store, {
       idle,
       absolute: toMilliseconds(auth.refresh),
@@ -88,8 +94,9 @@ export async function createIdentity(
       cap: auth.sessions.max,
       evicts: auth.sessions.onLimit === 'evict-oldest'
     })
+    const foreign = Math.max(access, ...issuers.map(({ rules }) => rules.maxLifetime * 1000))
     const revocations = await Revocations.start(store, {
-      keep: access + 2 * skew * 1000,
+      keep: (event) => (isForeign(event) ? foreign : access) + 2 * skew * 1000,
       now,
       maxStaleness: toMilliseconds(auth.maxStaleness),
       reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch),
@@ -98,7 +105,8 @@ export async function createIdentity(
     const lives = keyLives(auth)
     const keyRevoking = new KeyRevoking(keys, revocations, { path: keyPath, ...lives, algorithm, now, warn })
     const { issuer, audience, clients } = auth
-    const verifier = new Verifier(keys, { issuer, skew, maxLifetime: Math.ceil(access / 1000) }, now)
+    const own = { issuer, skew, maxLifetime: Math.ceil(access / 1000) }
+    const verifier = new Verifier(keys, own, now, issuers, audience)
     const times = { access, idle, now }
     const activity = new Activity(sessions, idle, now)
     const stores = { sessions, activity, revocations }
@@ -113,6 +121,7 @@ export async function createIdentity(
       keyRevoking,
       users,
       apiKeys,
+      issuers,
       verifier,
       ...stores,
       warn
@@ -122,6 +131,7 @@ export async function createIdentity(
     await users?.close()
     keys?.close()
     apiKeys?.close()
+    for (const issuer of issuers) issuer.close()
     throw error
   }
 }

@@ -1,4 +1,5 @@
 import type { ApiKeyRefusal, ApiKeys } from './api-keys/api-keys.ts'
+import type { ForeignIssuer } from './issuers/foreign-issuer.ts'
 import type { KeyRevoking } from './keys/key-revoking.ts'
 import type { KeyRing } from './keys/key-ring.ts'
 import type { RevocationReason, Revocations } from './revocations/revocations.ts'
@@ -69,6 +70,7 @@ export interface IdentityParts {
   readonly users: UserSource | undefined
   readonly lockOut: LockOut
   readonly apiKeys: ApiKeys | undefined
+  readonly issuers: readonly ForeignIssuer[]
   readonly verifier: Verifier
   readonly sessions: Sessions
   readonly activity: Activity

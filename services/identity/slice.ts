@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox'
 import { Duration } from '../../config/units.ts'
 import { apiKeysSlice } from './api-keys/slice.ts'
 import { cookieSlice } from './cookies/slice.ts'
+import { issuersSlice } from './issuers/slice.ts'
 import { keysSlice } from './keys/slice.ts'
 import { revocationOptions } from './revocations/slice.ts'
 import { sessionOptions } from './sessions/slice.ts'
@@ -45,6 +46,7 @@ export const authSlice = Type.Object(
     keys: keysSlice,
     ...revocationOptions,
     cookie: Type.Optional(cookieSlice),
+    issuers: issuersSlice,
     headers: Type.Object(
       {
         user: Header('Names the header that tells the upstream who is asking.', 'x-user-id'),

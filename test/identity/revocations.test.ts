@@ -173,7 +173,13 @@ for (const store of await storeConfigs(t)) {
 t.test('of two events about one client the greater stamp holds, in whatever order they arrive', async (t) => {
   for (const store of await openStores(t)) {
     const open = async (now: () => number) => {
-      const options = { keep: 60_000, now, maxStaleness: 10_000, reassert: async () => {}, warn: () => {} }
+      const options = {
+        keep: () => 60_000,
+        now,
+        maxStaleness: 10_000,
+        reassert: async () => {},
+        warn: () => {}
+      }
       const revocations = await Revocations.start(store, options)
       t.teardown(() => revocations.close())
       return revocations
@@ -239,7 +245,7 @@ t.test('100,000 revocations: a gateway that starts has them soon, and a lookup c
   const count = 100_000
   for (const store of await openStores(t)) {
     const options = {
-      keep: 600_000,
+      keep: () => 600_000,
       now: Date.now,
       maxStaleness: 60_000,
       reassert: async () => {},

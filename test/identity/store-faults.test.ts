@@ -292,7 +292,7 @@ t.test(
     const there = async (token: unknown) =>
       (await ask('GET', `${origin}/auth/me`, { token: String(token) })).status
     t.equal(await there(three.access_token), 200)
-  for (const { access_token } of [one, two]) {
+    for (const { access_token } of [one, two]) {
       t.equal((await me(access_token)).status, 401)
       await until(async () => (await there(access_token)) === 401)
     }

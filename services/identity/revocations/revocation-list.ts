@@ -61,7 +61,9 @@ export class RevocationList {
         return 'revoked.epoch'
       }
     }
-    if (this.#tokens.size > 0 && this.#tokens.has(named(verified, claims.jti))) return 'revoked.jti'
+    const { jti } = claims
+    if (this.#tokens.size > 0 && jti !== undefined && this.#tokens.has(named(verified, jti)))
+      return 'revoked.jti'
     const { client, key } = this.#lasting
     if (client.size > 0 && claims.client_id !== undefined) {
       if (client.get(named(verified, claims.client_id))?.isLifted === false) return 'revoked.client'

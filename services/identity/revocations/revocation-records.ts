@@ -6,19 +6,20 @@ import { lasting, publish, settle, standing } from './revocation-log.ts'
 /** Rows in one page of the snapshot: a millisecond or two of a Redis that others wait for. */
 const pageSize = 5000
 
-/** What the store knows of revocations; `keep` is how many milliseconds one matters. All reject when the store does not answer. */
+/** What the store knows of revocations; `keep` is how many milliseconds an event matters. All reject when the store does not answer. */
 export class RevocationRecords {
   readonly #store: Store
-  readonly #keep: number
+  readonly #keep: (event: string) => number
 
-  constructor(store: Store, keep: number) {
+  constructor(store: Store, keep: (event: string) => number) {
     this.#store = store
     this.#keep = keep
   }
 
   /** Tells every gateway, now and later, of what ends by itself. */
   async publish(events: readonly string[]): Promise<true> {
-    await this.#store.run(publish, [revocationLog, revocationSet], [this.#keep, ...events])
+    const keep = Math.max(...events.map(this.#keep))
+    await this.#store.run(publish, [revocationLog, revocationSet], [keep, ...events])
     return true
   }
 
@@ -26,7 +27,7 @@ export class RevocationRecords {
   async settle(revocation: LastingRevocation): Promise<true> {
     const event = toEvent(revocation)
     const [kind, name, stamp = '0', state = '1'] = event.split(' ')
-    const args = [this.#keep, event, `${kind} ${name}`, stamp, state]
+    const args = [this.#keep(event), event, `${kind} ${name}`, stamp, state]
     await this.#store.run(settle, [revocationLog, revocationLasting], args)
     return true
   }
@@ -38,6 +39,7 @@ export class RevocationRecords {
       isLast = page.isLast
       for (const { event, left } of page.found) take(event, left)
     }
-    for (const event of await this.#store.run(lasting, [revocationLasting], [])) take(event, this.#keep)
+    for (const event of await this.#store.run(lasting, [revocationLasting], []))
+      take(event, this.#keep(event))
   }
 }

@@ -46,6 +46,9 @@ export function toEvent(revocation: Revocation): string {
   }
 }
 
+/** Whether a line is about tokens of another issuer, which may live longer than the gateway's own. */
+export const isForeign = (event: string): boolean => /^[jck] \S*%7C/.test(event)
+
 /** Undefined for what a newer gateway may have written. */
 export function fromEvent(event: string): Revocation | undefined {
   const [kind, value, number, rest] = event.split(' ')

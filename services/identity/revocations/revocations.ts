@@ -21,8 +21,8 @@ export type { RevocationReason } from './revocation-list.ts'
 export type RevocationListener = (revocation: Revocation) => void
 
 export interface RevocationOptions {
-  /** Milliseconds until no token that is valid now can be valid any more. */
-  readonly keep: number
+  /** Milliseconds until no token that an event is about can be valid any more. */
+  readonly keep: (event: string) => number
   readonly now: () => number
   /** Milliseconds without a word of the store after which the list cannot be trusted. */
   readonly maxStaleness: number
@@ -76,7 +76,7 @@ export class Revocations {
   static async start(store: Store, options: RevocationOptions): Promise<Revocations> {
     const revocations = new Revocations(store, options)
     revocations.#follower = await store.follow(revocationLog, {
-      onEvent: (event) => revocations.#apply(event, options.keep),
+      onEvent: (event) => revocations.#apply(event, options.keep(event)),
       onFresh: () => revocations.#freshen(),
       onGap: () => revocations.#resync()
     })
@@ -138,7 +138,7 @@ export class Revocations {
     const telling: [key: string, task: Task][] = []
     for (const revocation of stamped) {
       const event = toEvent(revocation)
-      this.#apply(event, this.#options.keep)
+      this.#apply(event, this.#options.keep(event))
       if (isLasting(revocation)) telling.push([event, () => this.#records.settle(revocation)])
       else fleeting.push(event)
     }

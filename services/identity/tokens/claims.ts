@@ -9,15 +9,19 @@ export interface ClaimRules {
   readonly maxLifetime: number
 }
 
-/** The claims of an access token (RFC 9068 2.2), once they are known to have these types. */
-export interface AccessClaims extends JSONObject {
+/** The claims every token has to have, whoever signed it. */
+export interface StandardClaims extends JSONObject {
   readonly iss: string
   readonly sub: string
   readonly aud: string | readonly string[]
   readonly exp: number
   readonly iat: number
   readonly nbf?: number
-  readonly jti: string
+}
+
+/** The claims of an access token (RFC 9068 2.2), once they are known to have these types. Other issuers may leave out `jti`. */
+export interface AccessClaims extends StandardClaims {
+  readonly jti?: string
   readonly client_id?: string
   readonly sid?: string
   readonly ep?: number
@@ -27,9 +31,24 @@ export interface AccessClaims extends JSONObject {
   readonly roles?: readonly string[]
 }
 
-/** Checks what does not depend on the route, at the time `now` in seconds; the audience is checked for each route. */
+/** Checks an access token of this gateway at the time `now` in seconds; the audience is checked for each route. */
 export function checkClaims(claims: JSONObject, rules: ClaimRules, now: number): AccessClaims | Reason {
-  const { iss, sub, aud, exp, iat, nbf, jti, client_id: client, sid, ep, rg, scope, roles } = claims
+  const standard = checkStandard(claims, rules, now)
+  if (typeof standard === 'string') return standard
+  const { jti, client_id: client, sid, ep, scope, roles } = claims
+  const isSound =
+    isName(jti) &&
+    (client === undefined || isName(client)) &&
+    (sid === undefined || isName(sid)) &&
+    (ep === undefined || isTime(ep)) &&
+    (scope === undefined || typeof scope === 'string') &&
+    (roles === undefined || (Array.isArray(roles) && roles.every(isName)))
+  return isSound ? (claims as AccessClaims) : 'claims.form'
+}
+
+/** Checks what holds for the tokens of every issuer and does not depend on the route. */
+export function checkStandard(claims: JSONObject, rules: ClaimRules, now: number): StandardClaims | Reason {
+  const { iss, sub, aud, exp, iat, nbf } = claims
   if (!isTime(exp)) return 'claims.exp'
   if (!isTime(iat)) return 'claims.iat'
   if (nbf !== undefined && !isTime(nbf)) return 'claims.nbf'
@@ -40,15 +59,7 @@ export function checkClaims(claims: JSONObject, rules: ClaimRules, now: number):
   if (iss !== rules.issuer) return 'claims.iss'
   if (!isName(sub)) return 'claims.sub'
   if (!isName(aud) && !(Array.isArray(aud) && aud.length > 0 && aud.every(isName))) return 'claims.aud'
-  const isSound =
-    isName(jti) &&
-    (client === undefined || isName(client)) &&
-    (sid === undefined || isName(sid)) &&
-    (ep === undefined || isTime(ep)) &&
-    (rg === undefined || isTime(rg)) &&
-    (scope === undefined || typeof scope === 'string') &&
-    (roles === undefined || (Array.isArray(roles) && roles.every(isName)))
-  return isSound ? (claims as AccessClaims) : 'claims.form'
+  return claims as StandardClaims
 }
 
 /**

@@ -17,6 +17,9 @@ export type Reason =
   | 'claims.aud'
   | 'claims.sub'
   | 'claims.form'
+  | 'issuer.unknown'
+  | 'issuer.other'
+  | 'issuer.unavailable'
 
 /** The header of a JWS (RFC 7515 4), of which nothing else is ever looked at. */
 export interface Header {
@@ -59,5 +62,9 @@ export function openPayload(
 ): JSONObject | Reason {
   const input = Buffer.from(`${header}.${payload}`, 'latin1')
   if (!key.verify(input, Buffer.from(signature, 'base64url'))) return 'signature'
-  return readObject(Buffer.from(payload, 'base64url'), 16) ?? 'payload'
+  return readPayload(payload) ?? 'payload'
 }
+
+/** What a payload claims. Before its signature is checked that is good for one thing: to choose whose keys to check it with. */
+export const readPayload = (payload: string): JSONObject | undefined =>
+  readObject(Buffer.from(payload, 'base64url'), 16)

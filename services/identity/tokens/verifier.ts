@@ -1,8 +1,9 @@
-import { type AccessClaims, type ClaimRules, checkClaims, checkTimes, hasAudience } from './claims.ts'
-import { type Header, openPayload, type Reason, readHeader, splitCompact } from './compact.ts'
-import { isKid, type VerifyKey } from './jwk.ts'
+import { type AccessClaims, type ClaimRules, checkTimes, hasAudience } from './claims.ts'
+import { type Header, openPayload, type Reason, readHeader, readPayload, splitCompact } from './compact.ts'
+import type { VerifyKey } from './jwk.ts'
+import { KnownTokens, remember } from './known-tokens.ts'
+import { OwnIssuer } from './own-issuer.ts'
 import type { JSONObject } from './strict-json.ts'
-import { isType } from './verify-compact.ts'
 
 /** A token that was verified. Frozen with all it holds: every request with the same token gets the same object. */
 export interface Verified {
@@ -25,69 +26,142 @@ export interface VerifierKeys {
   has(kid: string): boolean
 }
 
-interface Known {
-  readonly verified: Verified
+/** The keys of an issuer, as far as they are at hand. */
+export interface IssuerKeys {
+  /** Another object whenever the keys are others. */
   readonly generation: object
+  find(kid: string): VerifyKey | undefined
+  /** What becomes of a token with a kid that is not known; a promise where its key may yet come. */
+  missing(kid: string): 'kid' | 'kid.unknown' | 'issuer.unavailable' | Promise<void>
 }
 
-const maxKnown = 8192
+/** Who signs tokens, and what theirs have to be like. */
+export interface TokenIssuer {
+  readonly name: string
+  readonly rules: ClaimRules
+  readonly keys: IssuerKeys
+  /** Why a header cannot be one of this issuer. */
+  refuses(header: Header): Reason | undefined
+  /** The audience that lets a token of this issuer pass where a route wants `wanted`. */
+  audienceFor(wanted: string, usual: string): string
+  /** Reads claims whose signature holds. */
+  read(claims: JSONObject, kid: string, now: number): Verified | Reason
+}
+
+/** What a route asks of a token. */
+export interface TokenWish {
+  readonly audience: string
+  /** Names of the issuers whose tokens are taken; only the gateway's own when left out. */
+  readonly issuers?: 'all' | readonly string[]
+}
+
+/** A token that needs a key nobody has yet. */
+interface Missing {
+  readonly issuer: TokenIssuer
+  readonly missing: string
+}
+
 const maxHeaders = 64
+const ownOnly = ['own']
 
 /**
  * Verifies access tokens. The order of the steps is the security property: size, spelling, header, key, signature, and only then
  * payload and claims. A token seen before skips the signature, never the checks that time or the route decide.
  */
 export class Verifier {
-  readonly #keys: VerifierKeys
-  readonly #rules: ClaimRules
+  readonly #own: OwnIssuer
+  readonly #foreign: ReadonlyMap<string, TokenIssuer>
+  readonly #audience: string
   readonly #now: () => number
-  readonly #known = new Map<string, Known>()
+  readonly #known = new KnownTokens()
   readonly #headers = new Map<string, Header>()
 
-  constructor(keys: VerifierKeys, rules: ClaimRules, now: () => number) {
-    this.#keys = keys
-    this.#rules = rules
+  constructor(
+    keys: VerifierKeys,
+    rules: ClaimRules,
+    now: () => number,
+    foreign: readonly TokenIssuer[] = [],
+    audience = ''
+  ) {
+    this.#own = new OwnIssuer(keys, rules)
+    this.#foreign = new Map(foreign.map((issuer) => [issuer.rules.issuer, issuer]))
+    this.#audience = audience
     this.#now = now
   }
 
+  /** Checks a token of this gateway's own. */
   verify(token: string, audience: string): Verified | Reason {
+    const verified = this.#verify(token, { audience })
+    return isMissing(verified) ? this.#own.keys.missing(verified.missing) : verified
+  }
+
+  /** Checks a token as a route wishes it; later only where the key of another issuer may yet come. */
+  verifyFor(token: string, wish: TokenWish): Verified | Reason | Promise<Verified | Reason> {
+    const verified = this.#verify(token, wish)
+    if (!isMissing(verified)) return verified
+    const answer = verified.issuer.keys.missing(verified.missing)
+    return typeof answer === 'string' ? answer : answer.then(() => this.#verifyAgain(token, wish))
+  }
+
+  #verifyAgain(token: string, wish: TokenWish): Verified | Reason {
+    const verified = this.#verify(token, wish)
+    if (!isMissing(verified)) return verified
+    const answer = verified.issuer.keys.missing(verified.missing)
+    // Another fetch has begun meanwhile. A token waits for one, not for every one.
+    return typeof answer === 'string' ? answer : 'issuer.unavailable'
+  }
+
+  #verify(token: string, { audience, issuers = ownOnly }: TokenWish): Verified | Reason | Missing {
     const now = this.#now() / 1000
-    const verified = this.#recall(token) ?? this.#verifyNew(token, now)
-    if (typeof verified === 'string') return verified
-    const { claims } = verified
-    const wrong = checkTimes(claims, this.#rules.skew, now)
-    if (wrong !== undefined) {
-      this.#known.delete(token)
+    const known = this.#known.find(token)
+    if (known !== undefined) {
+      const { issuer, verified } = known
+      const wrong = checkTimes(verified.claims, issuer.rules.skew, now)
+      if (wrong === undefined) return meets(verified, issuer, audience, this.#audience, issuers)
+      this.#known.forget(token)
       return wrong
     }
-    return hasAudience(claims.aud, audience) ? verified : 'claims.aud'
+    return this.#verifyNew(token, now, audience, issuers)
   }
 
-  #recall(token: string): Verified | undefined {
-    const known = this.#known.get(token)
-    if (known === undefined) return undefined
-    if (known.generation === this.#keys.generation) return known.verified
-    this.#known.delete(token)
-    return undefined
-  }
-
-  #verifyNew(token: string, now: number): Verified | Reason {
+  #verifyNew(
+    token: string,
+    now: number,
+    audience: string,
+    issuers: 'all' | readonly string[]
+  ): Verified | Reason | Missing {
     const segments = splitCompact(token)
     if (segments === undefined) return 'malformed'
     const header = this.#header(segments[0])
     if (header === undefined) return 'malformed'
-    if (!isType(header.typ, 'at+jwt')) return 'malformed'
-    if (!isKid(header.kid)) return 'kid'
-    const key = this.#keys.find(header.kid)
-    if (key === undefined) return this.#keys.has(header.kid) ? 'kid' : 'kid.unknown'
+    const issuer = this.#issuerOf(header, segments[1])
+    if (typeof issuer === 'string') return issuer
+    // Before a key is looked for: a route that does not take an issuer makes nobody fetch its keys.
+    if (issuers !== 'all' && !issuers.includes(issuer.name)) return 'issuer.other'
+    const wrong = issuer.refuses(header)
+    if (wrong !== undefined) return wrong
+    const kid = header.kid!
+    const key = issuer.keys.find(kid)
+    if (key === undefined) return { issuer, missing: kid }
     if (header.alg !== key.alg) return 'alg'
+    const { generation } = issuer.keys
     const payload = openPayload(segments, key)
     if (typeof payload === 'string') return payload
-    const claims = checkClaims(payload, this.#rules, now)
-    if (typeof claims === 'string') return claims
-    const verified = freeze(claims, header.kid)
-    this.#remember(token, { verified, generation: this.#keys.generation })
-    return verified
+    const verified = issuer.read(payload, kid, now)
+    if (typeof verified === 'string') return verified
+    this.#known.add(token, { verified, issuer, generation })
+    return meets(verified, issuer, audience, this.#audience, issuers)
+  }
+
+  /** Whose token it says it is. The gateway's own are told by their kid, so that they cost no second look. */
+  #issuerOf({ kid }: Header, payload: string): TokenIssuer | Reason {
+    if (this.#foreign.size === 0 || (kid !== undefined && this.#own.keys.find(kid) !== undefined))
+      return this.#own
+    const claims = readPayload(payload)
+    if (claims === undefined) return 'payload'
+    const { iss } = claims
+    if (iss === this.#own.rules.issuer) return this.#own
+    return (typeof iss === 'string' ? this.#foreign.get(iss) : undefined) ?? 'issuer.unknown'
   }
 
   #header(segment: string): Header | undefined {
@@ -97,34 +171,18 @@ export class Verifier {
     if (header !== undefined) remember(this.#headers, segment, header, maxHeaders)
     return header
   }
-
-  /** Only what passed every check gets here, so forged tokens cannot push valid ones out. */
-  #remember(token: string, known: Known): void {
-    remember(this.#known, token, known, maxKnown)
-  }
 }
 
-/** Adds to a bounded map; the oldest entry makes room. */
-function remember<Value>(map: Map<string, Value>, key: string, value: Value, max: number): void {
-  if (map.size >= max) map.delete(map.keys().next().value as string)
-  map.set(key, value)
+function meets(
+  verified: Verified,
+  issuer: TokenIssuer,
+  audience: string,
+  usual: string,
+  issuers: 'all' | readonly string[]
+): Verified | Reason {
+  if (issuers !== 'all' && !issuers.includes(issuer.name)) return 'issuer.other'
+  return hasAudience(verified.claims.aud, issuer.audienceFor(audience, usual)) ? verified : 'claims.aud'
 }
 
-function freeze(claims: AccessClaims, kid: string): Verified {
-  return Object.freeze({
-    subject: claims.sub,
-    session: claims.sid,
-    scopes: Object.freeze(claims.scope === undefined || claims.scope === '' ? [] : claims.scope.split(' ')),
-    claims: deepFreeze(claims),
-    kid,
-    isOwn: true,
-    verifiedAt: performance.now()
-  })
-}
-
-function deepFreeze<Value extends JSONObject>(value: Value): Value {
-  for (const member of Object.values(value)) {
-    if (typeof member === 'object' && member !== null) deepFreeze(member as JSONObject)
-  }
-  return Object.freeze(value)
-}
+const isMissing = (verified: Verified | Reason | Missing): verified is Missing =>
+  typeof verified === 'object' && 'missing' in verified

@@ -1,0 +1,46 @@
+import type { TokenIssuer, Verified } from './verifier.ts'
+
+interface Known {
+  readonly verified: Verified
+  readonly issuer: TokenIssuer
+  /** The keys it was verified with. */
+  readonly generation: object
+}
+
+const maxTokens = 8192
+/** Of token text. What is kept of a token, text and claims together, is about four times as much. */
+const maxLength = 4 * 1024 * 1024
+
+/** Tokens whose signature holds, by their exact text; bounded in number and in memory. The oldest make room. */
+export class KnownTokens {
+  readonly #known = new Map<string, Known>()
+  #length = 0
+
+  /** Undefined as well for a token verified with keys that are not those of now. */
+  find(token: string): Known | undefined {
+    const known = this.#known.get(token)
+    if (known === undefined || known.generation === known.issuer.keys.generation) return known
+    this.forget(token)
+    return undefined
+  }
+
+  /** Only what passed every check may get here: then forged tokens push no valid one out. */
+  add(token: string, known: Known): void {
+    this.forget(token)
+    this.#length += token.length
+    while (this.#known.size >= maxTokens || (this.#length > maxLength && this.#known.size > 0)) {
+      this.forget(this.#known.keys().next().value as string)
+    }
+    this.#known.set(token, known)
+  }
+
+  forget(token: string): void {
+    if (this.#known.delete(token)) this.#length -= token.length
+  }
+}
+
+/** Adds to a bounded map; the oldest entry makes room. */
+export function remember<Value>(map: Map<string, Value>, key: string, value: Value, max: number): void {
+  if (map.size >= max) map.delete(map.keys().next().value as string)
+  map.set(key, value)
+}
