@@ -8,7 +8,7 @@ interface Known {
 }
 
 const maxTokens = 8192
-/** Of token text. What is kept of a token, text and claims together, is about four times as much. */
+/** Of token text. What is kept of a token, text and claims together, is about three times as much. */
 const maxLength = 4 * 1024 * 1024
 
 /** Tokens whose signature holds, by their exact text; bounded in number and in memory. The oldest make room. */
