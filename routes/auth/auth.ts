@@ -78,7 +78,13 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
         const granting = cookies.refresh(request, reply, token !== undefined)
         if (granting !== undefined) return cookies.give(reply, await granting)
         if (token === undefined) textField(request.body, 'refresh_token')
-        return answer(reply, await identity.refresh(token!, clientField(request.body)))
+        return answer(
+          reply,
+          await identity.refresh(token!, {
+            client: clientField(request.body),
+            isGone: () => request.raw.socket.destroyed
+          })
+        )
       }
     })
   }

@@ -67,7 +67,10 @@ export class CookieDoors {
     this.#step.requireOwnPage(request, this.#sessionOf(cookie))
     const granting = jar.renews
       ? this.#identity.cookies.renew(cookie)
-      : this.#identity.refresh(cookie, clientField(request.body))
+      : this.#identity.refresh(cookie, {
+          client: clientField(request.body),
+          isGone: () => request.raw.socket.destroyed
+        })
     return this.#step.forgetWhenOver(reply, granting)
   }
 

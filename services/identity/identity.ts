@@ -13,7 +13,7 @@ import type { RevocationState } from './revocations/revocations.ts'
 import type { Online } from './sessions/online.ts'
 import type { SessionRecord } from './sessions/records.ts'
 import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-token.ts'
-import { type Grant, SignIn } from './sign-in.ts'
+import { type Grant, type RefreshAsker, SignIn } from './sign-in.ts'
 import type { AccessClaims } from './tokens/claims.ts'
 import type { TokenWish, Verified } from './tokens/verifier.ts'
 import type { LockOut } from './users/lock-out.ts'
@@ -141,9 +141,8 @@ export class Identity {
     return this.#signIn.login(name, password, caller)
   }
 
-  /** `client` is the one that asks, when it says so. */
-  refresh(token: string, client?: string): Promise<Grant> {
-    return this.#signIn.refresh(token, client)
+  refresh(token: string, asker?: RefreshAsker): Promise<Grant> {
+    return this.#signIn.refresh(token, asker)
   }
 
   /** The session a refresh token belongs to, if this gateway wrote the token. */

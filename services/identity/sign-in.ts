@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
 import {
   BadRequest,
   Forbidden,
   InvalidCredentials,
   InvalidGrant,
   PasswordChangeNeeded,
+  RequestTimeout,
   SessionLimit,
   UsersUnavailable
 } from '../../errors.ts'
@@ -31,6 +33,13 @@ export interface Grant {
 }
 
 const passwordMethods: readonly string[] = Object.freeze(['pwd'])
+
+/** Who shows a refresh token. */
+export interface RefreshAsker {
+  /** The client id they give, when they give one. */
+  readonly client?: string | undefined
+  readonly isGone?: () => boolean
+}
 
 /** Gives out tokens: for a password, and for a refresh token. */
 export class SignIn {
@@ -85,9 +94,10 @@ export class SignIn {
   }
 
   /** Exchanges a refresh token. Shown twice by one who lost the answer it gives the same successor; later it ends the session. */
-  async refresh(token: string, client?: string): Promise<Grant> {
+  async refresh(token: string, { client, isGone }: RefreshAsker = {}): Promise<Grant> {
     const presented = await takeRefreshToken(token, this.#parts.keys)
     if (presented === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
+    if (isGone !== undefined && (await hasLeft(isGone))) throw RequestTimeout([], { reason: 'client_left' })
     return this.exchange(presented, { client })
   }
 
@@ -107,7 +117,9 @@ export class SignIn {
     const rotated = await sessions.rotate({ sid, generation, confirmed: activity.confirmed(sid), ...how })
     if (!isAlive(rotated)) {
       const { outcome } = rotated
-      if (outcome !== 'GONE' && outcome !== 'CLIENT') await this.#endings.void(sid, rotated.remaining)
+      // Also what is gone: the gateway that ended it may have been killed before it told the others.
+      const isOver = outcome !== 'CLIENT' && !revocations.isSessionRevoked(sid)
+      if (isOver) await this.#endings.void(sid, rotated.remaining)
       if (outcome === 'REUSE') warn(`A refresh token was used twice; session ${sid} was ended.`)
       throw InvalidGrant([], { reason: `refresh.${outcome.toLowerCase()}` })
     }
@@ -184,6 +196,15 @@ const clientRevoked = (): Error =>
   Forbidden(['This client was revoked: it may not sign in or refresh until that is lifted.'], {
     reason: 'client_revoked'
   })
+
+/**
+ * Whether a client left while its request waited: by now it may have repeated it elsewhere and gone on from there, and then this
+ * one would look like a thief's. A connection's end is known up to three turns of the event loop after what was sent before it.
+ */
+async function hasLeft(isGone: () => boolean): Promise<boolean> {
+  for (let turns = 0; turns < 3 && !isGone(); turns += 1) await turn()
+  return isGone()
+}
 
 const isAlive = ({ outcome }: Rotated): boolean =>
   outcome === 'ROTATED' || outcome === 'REPLAY' || outcome === 'FASTFORWARD'

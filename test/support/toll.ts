@@ -18,6 +18,8 @@ export async function startToll(
     /** Its admin listener, as "host:port". */
     readonly admin: string
     readonly processes?: number
+    /** Milliseconds it may take to get ready. */
+    readonly patience?: number
     readonly env?: NodeJS.ProcessEnv
     /** Another build/bin/toll.js than the one of this repository; what it covers does not count. */
     readonly program?: string
@@ -47,7 +49,7 @@ export async function startToll(
   }
   t.teardown(stop)
 
-  const deadline = Date.now() + 15_000
+  const deadline = Date.now() + (options.patience ?? 15_000)
   const isReady = async (): Promise<boolean> =>
     output.split('| [running]').length > (options.processes ?? 0) &&
     (await answers(`http://${options.admin}/readyz`))

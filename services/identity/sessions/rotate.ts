@@ -32,7 +32,7 @@ export interface Rotated {
   readonly expiresAt: number
   readonly client: string
   readonly methods: readonly string[]
-  /** Sessions the user still has, after a REUSE. */
+  /** Sessions the user still has, once this one has ended; 1 where nobody counted. */
   readonly remaining: number
 }
 
@@ -129,7 +129,7 @@ return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining, s[10]
       expiresAt: Number(expiresAt),
       client: String(client),
       methods: String(methods).split(' '),
-      remaining: Number(remaining)
+      remaining: Number(remaining ?? 1)
     }
   }
 }
