@@ -81,18 +81,18 @@ for (const store of stores) {
   t.test(
     `${store.driver}: an unused session ends, a used one slides, none outlives its absolute end`,
     async (t) => {
-      const sessions = open({ idle: 400, absolute: 1000 })
+      const sessions = open({ idle: 1200, absolute: 3000 })
       const idle = await begin(sessions)
       const used = await begin(sessions)
       for (let round = 0; round < 4; round += 1) {
-        await sleep(200)
+        await sleep(500)
         await touch(sessions, used, 0)
       }
       t.equal(await sessions.exists(idle), false)
       t.match(await rotate(sessions, idle, 0), { outcome: 'GONE' })
       t.equal(await sessions.exists(used), true)
       t.match(await rotate(sessions, used, 0), { outcome: 'ROTATED' })
-      await sleep(300)
+      await sleep(1100)
       t.equal(await sessions.exists(used), false, 'rotation does not extend the absolute end')
       await sessions.markOffline([[used, 0]])
     }
