@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { metricsOf } from '../plugins/metrics.ts'
-import type { RevocationState } from '../services/identity/revocations/revocations.ts'
+import type { RevocationState } from '../services/identity/identity.ts'
 import type { Services } from '../services/services.ts'
 import type { Control } from './admin/control.ts'
 

@@ -9,7 +9,7 @@ import type { OpenExchanges } from './open-exchanges.ts'
 import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts.ts'
 import type { LastingRevocation, Revocation } from './revocations/revocation.ts'
 import type { ListedRevocation } from './revocations/revocation-list.ts'
-import type { RevocationState } from './revocations/revocations.ts'
+import type { RevocationState as ListState } from './revocations/revocations.ts'
 import type { Online } from './sessions/online.ts'
 import type { SessionRecord } from './sessions/records.ts'
 import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-token.ts'
@@ -20,6 +20,15 @@ import type { LockOut } from './users/lock-out.ts'
 
 export type { Caller, Refusal } from './parts.ts'
 export type { Grant } from './sign-in.ts'
+
+/** How well this gateway knows what is revoked, for its operator. */
+export interface RevocationState extends ListState {
+  readonly isFresh: boolean
+  /** Seconds since the store was heard of; infinite before the first time. */
+  readonly lag: number
+  /** Requests that passed while the list was stale. */
+  readonly served: number
+}
 
 /** What a route asks of a credential. */
 type Asked = Pick<Access, 'session'> & Partial<Pick<Access, 'onStale'>> & TokenWish
@@ -58,6 +67,8 @@ export class Identity {
         find: (holder) => ('kid' in holder ? revocations.find(holder as Verified) : undefined),
         onRevoked: (listener) => revocations.onRevoked(listener)
       }),
+      // Who was ended in the silence is not known, and only tokens in date are still on the list.
+      revocations.onLongSilence(() => open.endExpired()),
       apiKeys?.endIn(open)
     ]
     this.#letGo = () => {
@@ -113,8 +124,7 @@ export class Identity {
   #judgeForeign(verified: Verified, { session, onStale = 'closed' }: Asked): Verified | Refusal {
     if (session === 'stateless') return verified
     if (session === 'strict') return 'claims.sid'
-    const { revocations } = this.#parts
-    const { freshness } = revocations
+    const { revocations, freshness } = this.#parts
     const revoked = revocations.find(verified)
     if (revoked !== undefined) return revoked
     return freshness.isStale() && !freshness.serves(onStale, verified) ? 'stale' : verified
@@ -204,7 +214,9 @@ export class Identity {
   }
 
   revocationState(): RevocationState {
-    return this.#parts.revocations.state()
+    const { revocations, freshness } = this.#parts
+    const { lag, served } = freshness
+    return { ...revocations.state(), isFresh: !freshness.isStale(), lag: lag / 1000, served }
   }
 
   /** Revokes a key for good: everything it signed is void everywhere. Rejects with NotFound where there is no such key. */
@@ -220,10 +232,10 @@ export class Identity {
   }
 
   async close(): Promise<void> {
-    const { activity, revocations, users, apiKeys, issuers } = this.#parts
+    const { activity, freshness, users, apiKeys, issuers } = this.#parts
     this.#letGo()
+    freshness.close()
     await activity.close()
-    await revocations.close()
     await users?.close()
     apiKeys?.close()
     this.#parts.keyRevoking.close()
@@ -233,14 +245,14 @@ export class Identity {
 
   /** Whether a token that verifies is still in force, as far as the route wants to know. */
   #judge(verified: Verified, access: Asked): Verdict<Verified> {
-    const { revocations } = this.#parts
+    const { revocations, freshness } = this.#parts
     const { session } = verified
     if (access.session === 'stateless') return verified
     if (session === undefined || !isSessionId(session)) return 'claims.sid'
     const revoked = revocations.find(verified)
     if (revoked !== undefined) return revoked
-    if (access.session === 'strict' || !this.#isAwake(session, verified)) return this.#ask(session, verified)
-    const { freshness } = revocations
+    if (access.session === 'strict' || !this.#isAwake(session, verified))
+      return this.#ask(session, verified, access)
     if (freshness.isStale() && !freshness.serves(access.onStale ?? 'closed', verified)) return 'stale'
     return verified
   }
@@ -251,13 +263,14 @@ export class Identity {
     return idle >= access || now() - claims.iat * 1000 < idle || activity.isAwake(sid)
   }
 
-  async #ask(sid: string, verified: Verified): Promise<Verified | Refusal> {
+  async #ask(sid: string, verified: Verified, { session, onStale }: Asked): Promise<Verified | Refusal> {
     const { sessions } = this.#parts
     let exists: boolean
     try {
       exists = await sessions.exists(sid)
     } catch {
-      return 'store'
+      // Who may pass while nobody knows what was revoked may do so while nobody knows who fell asleep.
+      return session === 'revocable' && onStale === 'open' ? verified : 'store'
     }
     return exists ? verified : 'revoked.gone'
   }

@@ -86,6 +86,15 @@ export class OpenExchanges {
     this.#deadlines.set(exchange, timer)
   }
 
+  /** Ends what was let in by a token that is over by now, and would else live on. */
+  endExpired(): void {
+    const now = Date.now()
+    for (const exchange of this.#open) {
+      const { exp } = exchange.principal.claims
+      if (typeof exp === 'number' && exp * 1000 <= now) exchange.end('claims.exp')
+    }
+  }
+
   close(): void {
     clearTimeout(this.#gathering)
     for (const timer of this.#deadlines.values()) clearTimeout(timer)

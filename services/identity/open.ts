@@ -10,8 +10,9 @@ import { keyLives } from './keys/key-lives.ts'
 import { KeyRevoking } from './keys/key-revoking.ts'
 import { KeyRing } from './keys/key-ring.ts'
 import { openExchangesOf } from './open-exchanges.ts'
-import { isForeign } from './revocations/revocation.ts'
-import { Revocations } from './revocations/revocations.ts'
+import { Freshness } from './revocations/freshness.ts'
+import { openRevocations, type TokenLives } from './revocations/open.ts'
+import type { Revocations } from './revocations/revocations.ts'
 import { Activity } from './sessions/activity.ts'
 import { Sessions } from './sessions/sessions.ts'
 import type { AuthOptions } from './slice.ts'
@@ -46,11 +47,13 @@ export function openIdentity(
   }
   const store = storeNumber(services)
   const open = openExchangesOf(services)
+  const listed = openRevocations(services, `identity:revocations:${store}`, livesOf(auth), warn)
   return services.shared(
     `identity:${JSON.stringify([store, services.directory, identifying])}`,
     async () => {
       const { directory } = services
-      const identity = await createIdentity(auth, { store: services.store, directory, warn })
+      const surroundings = { store: services.store, revocations: listed, directory, warn }
+      const identity = await createIdentity(auth, surroundings)
       return identity.endIn(open)
     },
     (identity) =>
@@ -63,6 +66,7 @@ export function openIdentity(
 
 export interface IdentitySurroundings {
   readonly store: Store
+  readonly revocations: Promise<Revocations>
   readonly directory: string
   readonly warn: (sentence: string) => void
   readonly now?: () => number
@@ -71,7 +75,7 @@ export interface IdentitySurroundings {
 /** Opens keys, users and the revocation list; rejects with one sentence when one of them cannot be. */
 export async function createIdentity(
   auth: AuthOptions,
-  { store, directory, warn, now = Date.now }: IdentitySurroundings
+  { store, revocations: listed, directory, warn, now = Date.now }: IdentitySurroundings
 ): Promise<Identity> {
   const access = toMilliseconds(auth.access)
   const idle = toMilliseconds(auth.idle)
@@ -94,14 +98,8 @@ export async function createIdentity(
       cap: auth.sessions.max,
       evicts: auth.sessions.onLimit === 'evict-oldest'
     })
-    const foreign = Math.max(access, ...issuers.map(({ rules }) => rules.maxLifetime * 1000))
-    const revocations = await Revocations.start(store, {
-      keep: (event) => (isForeign(event) ? foreign : access) + 2 * skew * 1000,
-      now,
-      maxStaleness: toMilliseconds(auth.maxStaleness),
-      reassert: (userHash, epoch) => sessions.raiseEpoch(userHash, epoch),
-      warn
-    })
+    const revocations = await listed
+    const freshness = new Freshness(revocations, toMilliseconds(auth.maxStaleness), now, warn).keepWatch()
     const lives = keyLives(auth)
     const keyRevoking = new KeyRevoking(keys, revocations, { path: keyPath, ...lives, algorithm, now, warn })
     const { issuer, audience, clients } = auth
@@ -123,6 +121,7 @@ export async function createIdentity(
       apiKeys,
       issuers,
       verifier,
+      freshness,
       ...stores,
       warn
     })
@@ -134,6 +133,13 @@ export async function createIdentity(
     for (const issuer of issuers) issuer.close()
     throw error
   }
+}
+
+/** How long what was revoked has to be remembered: until no token it is about can be in date anywhere. */
+function livesOf({ access, issuers }: AuthOptions): TokenLives {
+  const own = toMilliseconds(access)
+  const foreign = Math.max(own, ...issuers.map(({ maxLifetime }) => toMilliseconds(maxLifetime)))
+  return { own: own + 2 * skew * 1000, foreign: foreign + 2 * skew * 1000 }
 }
 
 /** Tells one store object from another: after a reload with another store, sessions live there. */

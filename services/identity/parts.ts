@@ -2,6 +2,7 @@ import type { ApiKeyRefusal, ApiKeys } from './api-keys/api-keys.ts'
 import type { ForeignIssuer } from './issuers/foreign-issuer.ts'
 import type { KeyRevoking } from './keys/key-revoking.ts'
 import type { KeyRing } from './keys/key-ring.ts'
+import type { Freshness } from './revocations/freshness.ts'
 import type { RevocationReason, Revocations } from './revocations/revocations.ts'
 import type { Activity } from './sessions/activity.ts'
 import type { Sessions } from './sessions/sessions.ts'
@@ -75,6 +76,7 @@ export interface IdentityParts {
   readonly sessions: Sessions
   readonly activity: Activity
   readonly revocations: Revocations
+  readonly freshness: Freshness
   readonly now: () => number
   readonly warn: (sentence: string) => void
 }

@@ -8,7 +8,12 @@ t.test(
   async (t) => {
     let now = 1_000_000_000_000
     const said: string[] = []
+    const store = { heardAt: Number.NEGATIVE_INFINITY }
+    const hear = () => {
+      store.heardAt = performance.now()
+    }
     const freshness = new Freshness(
+      store,
       20,
       () => now,
       (sentence) => said.push(sentence)
@@ -24,7 +29,7 @@ t.test(
     t.ok(freshness.serves('open', token(0)))
     // 2. With one, it is fresh for a while.
     const before = performance.now()
-    freshness.freshen()
+    hear()
     freshness.watch()
     t.notOk(freshness.isStale())
     await sleep(40)
@@ -39,7 +44,7 @@ t.test(
     t.notOk(freshness.serves('closed', token(0, before)))
     t.equal(freshness.served, 3)
     now += 120_000
-    freshness.freshen()
+    hear()
     freshness.watch()
     freshness.watch()
     t.equal(said.length, 2, 'the beginning and the end, once each')

@@ -204,6 +204,49 @@ t.test('what was opened under an older config is closed as well', async (t) => {
   for (const { code } of await Promise.all(over)) t.equal(code, 4401)
 })
 
+t.test('who was cut off from the store for long closes what nobody can vouch for any more', async (t) => {
+  const { url } = await wsUpstream(t)
+  const own = await startRedis()
+  t.teardown(() => own.stop())
+  const at = (access: string) => ({
+    ...configOf([url], { auth: { access }, route: { onStale: 'open' } }),
+    store: { driver: 'redis', url: own.url, timeout: '2s' }
+  })
+  // 1. Tokens of before, and a gateway that has known nothing of revocations since: it begins with a dead store.
+  const { origin, reconfigure } = await start(t, at('3s'))
+  const short = await login(origin)
+  await reconfigure(at('15m'))
+  const long = await login(origin, 'ben')
+  const { auth, ...without } = at('15m')
+  await reconfigure({ ...without, routes: [] })
+  await own.kill()
+  t.match(await reconfigure(at('15m')), { outcome: 'applied' })
+  const over = closed(await socketTo(origin, short))
+  const inDate = await socketTo(origin, long)
+  // 2. One token expires in the silence: had its session been ended meanwhile, no list would say so.
+  await new Promise((resolve) => setTimeout(resolve, 3200))
+  await own.restart()
+  t.equal((await over).code, 4401)
+  t.equal(inDate.readyState, WebSocket.OPEN, 'what the list would have said of this one it says now')
+  inDate.terminate()
+})
+
+t.test('a short silence of the store closes nothing, expired or not', async (t) => {
+  const { url } = await wsUpstream(t)
+  const own = await startRedis()
+  t.teardown(() => own.stop())
+  const store = { driver: 'redis', url: own.url, timeout: '2s' }
+  const { origin, admin } = await start(t, { ...configOf([url], { auth: { access: '1s' } }), store })
+  const socket = await socketTo(origin, await login(origin))
+  await own.kill()
+  await new Promise((resolve) => setTimeout(resolve, 1500))
+  await own.restart()
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  t.match((await ask('GET', `${admin}/readyz?verbose`)).body, { revocations: { fresh: true } })
+  t.equal(socket.readyState, WebSocket.OPEN)
+  socket.terminate()
+})
+
 t.test(
   'a close frame waits for the end of the frame under way, not for the end of the message',
   async (t) => {

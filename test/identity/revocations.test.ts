@@ -176,7 +176,6 @@ t.test('of two events about one client the greater stamp holds, in whatever orde
       const options = {
         keep: () => 60_000,
         now,
-        maxStaleness: 10_000,
         reassert: async () => {},
         warn: () => {}
       }
@@ -247,7 +246,6 @@ t.test('100,000 revocations: a gateway that starts has them soon, and a lookup c
     const options = {
       keep: () => 600_000,
       now: Date.now,
-      maxStaleness: 60_000,
       reassert: async () => {},
       warn: () => {}
     }
@@ -261,7 +259,7 @@ t.test('100,000 revocations: a gateway that starts has them soon, and a lookup c
     t.teardown(() => second.close())
     const took = performance.now() - from
     t.equal(second.state().entries.token, count)
-    t.ok(second.state().isFresh)
+    t.ok(second.heardAt > from)
     t.ok(took < 20_000, 'bounded')
     const token = { kid: 'k', isOwn: true, claims: { jti: 'jti-99999' } } as unknown as Verified
     const lookups = performance.now()

@@ -16,18 +16,18 @@ const users = await usersFile({ kesa: { password: '123' }, tess: { password: '12
 async function start(t: Test, auth: Record<string, unknown> = {}, given?: RedisServer) {
   const redis = given ?? (await startRedis())
   if (given === undefined) t.teardown(() => redis.stop())
-  const { origin, admin, log, directory } = await startGateway(
-    t,
-    {
-      store: { driver: 'redis', url: redis.url },
-      auth: { users: { driver: 'file', path: 'users.json' }, ...auth },
-      routes: []
-    },
-    { files: { 'users.json': users } }
-  )
+  const configOf = (auth: Record<string, unknown>) => ({
+    store: { driver: 'redis', url: redis.url },
+    auth: { users: { driver: 'file', path: 'users.json' }, ...auth },
+    routes: []
+  })
+  const { origin, admin, log, directory, reconfigure } = await startGateway(t, configOf(auth), {
+    files: { 'users.json': users }
+  })
   return {
     redis,
     log,
+    reconfigure: (next: Record<string, unknown>) => reconfigure(configOf(next)),
     directory,
     admin,
     asAdmin: (method: string, path: string, json?: unknown) =>
@@ -118,6 +118,63 @@ t.test(
     t.equal((await ask('GET', `${admin}/readyz?verbose`)).body.ready, true)
   }
 )
+
+t.test(
+  'with idle shorter than access, who signs out while the store is away is out all the same',
+  async (t) => {
+    const { redis, login, logout, logoutAll, me } = await start(t, { idle: '1s', onStale: 'closed' })
+    const [{ body: one }, { body: two }, { body: three }] = [
+      await login(),
+      await login('tess'),
+      await login()
+    ]
+    t.equal((await me(one.access_token)).status, 200)
+    await redis.kill()
+    await sleep(1100)
+    // Nobody here knows whether they fell asleep: a request that wants something is refused, one that gives up is not.
+    isUnavailable(t, await me(three.access_token))
+    t.match(await logout(one.access_token), { status: 202, body: { propagated: false } })
+    t.match(await logoutAll(two.access_token), { status: 202, body: { propagated: false } })
+    for (const { access_token } of [one, two]) t.equal((await me(access_token)).status, 401)
+  }
+)
+
+t.test('a reload of auth while the store is away loses nothing that was ended meanwhile', async (t) => {
+  const { redis, login, logout, logoutAll, me, refresh, asAdmin, reconfigure } = await start(t, {
+    maxStaleness: '30s'
+  })
+  const [{ body: one }, { body: two }, { body: stays }] = [await login(), await login('tess'), await login()]
+  await redis.kill()
+  t.equal((await logout(one.access_token)).status, 202)
+  t.equal((await logoutAll(two.access_token)).status, 202)
+  t.equal((await asAdmin('POST', '/admin/revocations', { client: 'a-client' })).status, 202)
+  // 1. Each makes another identity.
+  for (const auth of [
+    { idle: '20m', maxStaleness: '30s' },
+    { access: '20m', maxStaleness: '25s' }
+  ]) {
+    t.match(await reconfigure(auth), { outcome: 'applied' })
+    for (const { access_token } of [one, two]) t.equal((await me(access_token)).status, 401)
+    // Nor is the store silent for longer than it is.
+    t.equal((await me(stays.access_token)).status, 200)
+    const { body } = await asAdmin('GET', '/admin/revocations')
+    t.match(body, { fresh: true, entries: { session: 1, user: 1, client: 1 } })
+    t.ok(Number(body.pending) >= 3)
+  }
+  // 2. The store hears of it all from whoever is there when it is back.
+  await redis.restart()
+  const pending = async () => (await asAdmin('GET', '/admin/revocations')).body.pending
+  await until(async () => (await pending()) === 0)
+  const client = new Redis(redis.url)
+  t.teardown(() => client.disconnect())
+  const events = await client.zrange(revocationSet, '0', '-1')
+  t.ok(events.includes(`s ${String(one.session)}`))
+  t.ok(events.some((event) => event.endsWith(' tess')))
+  t.equal(Object.keys(await client.hgetall(revocationLasting)).join(), 'c a-client')
+  for (const { refresh_token } of [one, two]) t.equal((await refresh(refresh_token)).status, 400)
+  const { body: later } = await login('tess')
+  t.equal((await refresh(later.refresh_token)).status, 200, 'who was signed out everywhere may come back')
+})
 
 t.test('past maxStaleness nobody knows what was revoked: 503, until the store is back', async (t) => {
   const { redis, login, me } = await start(t, { maxStaleness: '1s', onStale: 'closed' })

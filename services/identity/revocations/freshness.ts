@@ -4,16 +4,27 @@ import type { OnStale } from './slice.ts'
 /** Milliseconds since its issue in which a token is young: whoever holds it was let in by the store just now. */
 const youth = 120_000
 
+/** Milliseconds between two looks whether an outage has begun to matter, or is over. */
+const watchPause = 250
+
+/** Whoever hears of the store. */
+export interface Hearing {
+  /** When it was heard of last, on the scale of performance.now(). */
+  readonly heardAt: number
+}
+
 /** How well the list of revocations is known: when the store was heard of last, and what passes while that is too long ago. */
 export class Freshness {
+  readonly #hearing: Hearing
   readonly #maxStaleness: number
   readonly #now: () => number
   readonly #warn: (sentence: string) => void
-  #at = Number.NEGATIVE_INFINITY
+  #watching: NodeJS.Timeout | undefined
   #staleSince: number | undefined
   #served = 0
 
-  constructor(maxStaleness: number, now: () => number, warn: (sentence: string) => void) {
+  constructor(hearing: Hearing, maxStaleness: number, now: () => number, warn: (sentence: string) => void) {
+    this.#hearing = hearing
     this.#maxStaleness = maxStaleness
     this.#now = now
     this.#warn = warn
@@ -26,15 +37,11 @@ export class Freshness {
 
   /** Milliseconds since the store was heard of. */
   get lag(): number {
-    return performance.now() - this.#at
-  }
-
-  freshen(): void {
-    this.#at = performance.now()
+    return performance.now() - this.#hearing.heardAt
   }
 
   isStale(): boolean {
-    return performance.now() - this.#at > this.#maxStaleness
+    return performance.now() - this.#hearing.heardAt > this.#maxStaleness
   }
 
   /** Whether a route lets a token pass although nobody knows whether it was revoked since the store was heard of last. */
@@ -42,12 +49,22 @@ export class Freshness {
     if (onStale === 'closed') return false
     if (onStale === 'degraded') {
       // Without ever having had the list nothing is known of any token.
-      if (this.#at === Number.NEGATIVE_INFINITY) return false
-      const wasHereBefore = verifiedAt !== undefined && verifiedAt < this.#at
+      if (this.#hearing.heardAt === Number.NEGATIVE_INFINITY) return false
+      const wasHereBefore = verifiedAt !== undefined && verifiedAt < this.#hearing.heardAt
       if (!wasHereBefore && this.#now() - claims.iat * 1000 >= youth) return false
     }
     this.#served += 1
     return true
+  }
+
+  /** Calls `watch` again and again until `close`. */
+  keepWatch(): this {
+    this.#watching = setInterval(() => this.watch(), watchPause).unref()
+    return this
+  }
+
+  close(): void {
+    clearInterval(this.#watching)
   }
 
   /** Says once when an outage begins to matter, and once when it is over. */
@@ -55,7 +72,7 @@ export class Freshness {
     const isStale = this.isStale()
     if (isStale === (this.#staleSince !== undefined)) return
     if (isStale) {
-      this.#staleSince = Math.max(this.#at, 0)
+      this.#staleSince = Math.max(this.#hearing.heardAt, 0)
       this.#warn(
         `The store was not heard of for ${this.#maxStaleness} ms: what was revoked since is not known here, and routes do as their "onStale" says.`
       )

@@ -2,7 +2,6 @@ import { isProblem } from '../../../errors.ts'
 import type { LogFollower, Store } from '../../store/store.ts'
 import { revocationLog } from '../sessions/records.ts'
 import type { Verified } from '../tokens/verifier.ts'
-import { Freshness } from './freshness.ts'
 import { Outbox, type Task } from './outbox.ts'
 import {
   fromEvent,
@@ -24,22 +23,15 @@ export interface RevocationOptions {
   /** Milliseconds until no token that an event is about can be valid any more. */
   readonly keep: (event: string) => number
   readonly now: () => number
-  /** Milliseconds without a word of the store after which the list cannot be trusted. */
-  readonly maxStaleness: number
   /** Told the users' epochs this gateway knows when the store may have lost them. */
   readonly reassert: (userHash: string, epoch: number) => Promise<unknown>
   readonly warn: (sentence: string) => void
 }
 
-/** How well this gateway knows what is revoked, for its operator. */
+/** What this gateway knows and has yet to tell, for its operator. */
 export interface RevocationState {
-  readonly isFresh: boolean
-  /** Seconds since the store was heard of; infinite before the first time. */
-  readonly lag: number
   /** What the store has yet to be told. */
   readonly pending: number
-  /** Requests that passed while the list was stale. */
-  readonly served: number
   readonly entries: Readonly<Record<Revocation['kind'], number>>
 }
 
@@ -54,10 +46,12 @@ const atOnce = 500
  */
 export class Revocations {
   readonly list = new RevocationList()
-  readonly freshness: Freshness
+  /** When the list was known to be whole last, on the scale of performance.now(). */
+  heardAt = Number.NEGATIVE_INFINITY
   readonly #records: RevocationRecords
   readonly #options: RevocationOptions
   readonly #listeners = new Set<RevocationListener>()
+  readonly #silenceListeners = new Set<() => void>()
   readonly #outbox = new Outbox()
   readonly #timers: NodeJS.Timeout[] = []
   #follower: LogFollower | undefined
@@ -69,7 +63,6 @@ export class Revocations {
   private constructor(store: Store, options: RevocationOptions) {
     this.#records = new RevocationRecords(store, options.keep)
     this.#options = options
-    this.freshness = new Freshness(options.maxStaleness, options.now, options.warn)
   }
 
   /** Remembers the log's end first and reads the snapshot then, so that nothing falls between. */
@@ -127,6 +120,15 @@ export class Revocations {
   }
 
   /**
+   * Calls back when the store is heard of again after such a silence that revocations may have come and gone in it: what they were
+   * about is out of date by now. The returned function ends that.
+   */
+  onLongSilence(listener: () => void): () => void {
+    this.#silenceListeners.add(listener)
+    return () => this.#silenceListeners.delete(listener)
+  }
+
+  /**
    * In force here at once, and in the other gateways when the store has it. False when the store could not be told yet: it is
    * told as soon as it answers again.
    */
@@ -176,9 +178,7 @@ export class Revocations {
   }
 
   state(): RevocationState {
-    const { lag, served } = this.freshness
-    const isFresh = !this.freshness.isStale()
-    return { isFresh, lag: lag / 1000, pending: this.#outbox.length, served, entries: this.list.count() }
+    return { pending: this.#outbox.length, entries: this.list.count() }
   }
 
   /** What is in force here, a page of it. */
@@ -215,13 +215,16 @@ export class Revocations {
   }
 
   #tick(): void {
-    this.freshness.watch()
     if (!this.#isSynced) void this.#sync(true)
     if (this.#outbox.length > 0) void this.#outbox.drain()
   }
 
   #freshen(): void {
-    if (this.#isSynced) this.freshness.freshen()
+    if (!this.#isSynced) return
+    const before = this.heardAt
+    this.heardAt = performance.now()
+    if (this.heardAt - before < this.#options.keep('')) return
+    for (const listener of this.#silenceListeners) listener()
   }
 
   #resync(): void {

@@ -1,6 +1,6 @@
 import type { Store } from '../../store/store.ts'
 import { type Created, create } from './create.ts'
-import { type Ended, type EndedAll, endOutdated, endSession, endUser, raiseEpoch } from './end.ts'
+import { type Ended, type EndedAll, endOutdated, endSession, endUser } from './end.ts'
 import { listUser, readSession } from './list.ts'
 import { countOnline, markOffline, markOnline, type Online, pageOnline } from './online.ts'
 import {
@@ -127,10 +127,6 @@ export class Sessions {
 
   endOutdated(userHash: string, stamp: string): Promise<readonly string[]> {
     return this.#store.run(endOutdated, [indexKey(userHash)], [sessionPrefix(userHash), stamp])
-  }
-
-  raiseEpoch(userHash: string, least: number): Promise<number> {
-    return this.#store.run(raiseEpoch, [epochKey(userHash)], [least])
   }
 
   exists(sid: string): Promise<boolean> {
