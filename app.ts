@@ -39,6 +39,7 @@ import { accessOptions } from './services/identity/access-check.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
 import { Assertions } from './services/identity/assertions.ts'
 import { identityOptions } from './services/identity/check.ts'
+import { setsCookies } from './services/identity/cookies/names.ts'
 import { issuerOptions } from './services/identity/issuers/check.ts'
 import { openIdentity } from './services/identity/open.ts'
 import { openExchangesOf } from './services/identity/open-exchanges.ts'
@@ -202,7 +203,7 @@ async function buildApp(
     identityHeaders: config.auth?.headers,
     assertions: await assertionsOf(config.auth, services, (sentence) => process.log.warn(sentence)),
     kept: [config.auth?.apiKeys?.header ?? [], config.auth?.assertion.header ?? []].flat(),
-    hidesCookies: config.auth?.cookie !== undefined
+    hidesCookies: setsCookies(config.auth)
   })
   await app.ready()
   const identityHeaders = Object.values(config.auth?.headers ?? {})

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyReply } from 'fastify'
 import { AmbiguousRequest, Internal } from '../../errors.ts'
-import { cookieNames, isOwnCookie } from '../../services/identity/cookies/names.ts'
+import { cookieNames } from '../../services/identity/cookies/names.ts'
 import type { Grant, Identity } from '../../services/identity/identity.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import { signAccess } from './jwt.ts'
@@ -74,8 +74,11 @@ export class CookieJar {
 function put(reply: FastifyReply, cookies: readonly string[]): void {
   const before = [reply.getHeader('set-cookie') ?? []].flat().map(String)
   reply.removeHeader('set-cookie')
-  reply.header('set-cookie', [...before.filter((cookie) => !isOwnCookie(cookie)), ...cookies])
+  const names = new Set(cookies.map(nameOf))
+  reply.header('set-cookie', [...before.filter((cookie) => !names.has(nameOf(cookie))), ...cookies])
 }
+
+const nameOf = (cookie: string): string => cookie.slice(0, cookie.indexOf('='))
 
 const bake = (name: string, value: string, attributes: string): string => `${name}=${value}; ${attributes}`
 

@@ -14,6 +14,7 @@ const files = {
 }
 const at = '__Host-toll_at'
 const rt = '__Secure-toll_rt'
+const device = '__Secure-toll_device'
 
 const route = (id: string, auth: unknown = {}) => ({ id, path: `/${id}`, service: 'app', auth })
 
@@ -200,6 +201,7 @@ t.test('services see no cookie of the gateway, and all the others byte for byte'
     [`a=1; ${mine}`, 'a=1'],
     [`__host-TOLL_at=x; a=toll_; __Host-toll_st=y; ${rt}=z; ${mine}`, 'a=toll_'],
     [`=__Host-toll_st=x; ${mine}; __Host-toll_st`, undefined],
+    [`a=1; ${device}=x; __secure-TOLL_device =y; =${device}=z; ${mine}`, 'a=1'],
     [`my__Host-toll_at=1; ${mine}; __Host-toll_atx=2`, 'my__Host-toll_at=1; __Host-toll_atx=2']
   ]
   for (const path of ['/page', '/open']) {
@@ -217,6 +219,8 @@ t.test('a service cannot plant a cookie of the gateway', async (t) => {
     `__Host-toll_st=x`,
     `=${rt}=x; Secure`,
     `${rt}; Secure`,
+    `${device}=x; Path=/auth/login; Secure`,
+    `__SECURE-toll_Device=x`,
     'a=1; Path=/',
     `b=${at}=1`
   ]
@@ -233,7 +237,29 @@ t.test('a service cannot plant a cookie of the gateway', async (t) => {
   const cookies = async () => (await ask('GET', `${origin}/open`)).headers.getSetCookie()
   t.same(await cookies(), ['a=1; Path=/', `b=${at}=1`])
   await reconfigure(config({}))
-  t.equal((await cookies()).length, planted.length, 'without "auth.cookie" the names are nobody\'s')
+  t.equal((await cookies()).length, planted.length, "where the gateway sets no cookie the names are nobody's")
+})
+
+t.test('the mark of a device stays between browser and gateway, without "auth.cookie" as well', async (t) => {
+  for (const cookie of [undefined, {}]) {
+    const upstream = await httpUpstream(t, (_request, response) => response.end())
+    const { origin } = await startGateway(
+      t,
+      {
+        auth: { users: { driver: 'file', path: 'users.json' }, cookie },
+        services: { app: { nodes: [upstream.url] } },
+        routes: [route('open', 'none')]
+      },
+      { files }
+    )
+    const json = { username: 'kesa', password: '123', ...(cookie && { cookie: true }) }
+    const headers = { 'sec-fetch-site': 'same-origin' }
+    const set = (await ask('POST', `${origin}/auth/login`, { json, headers })).headers.getSetCookie()
+    const [mark = ''] = set.filter((text) => text.startsWith(device)).map((text) => text.split(';')[0])
+    t.match(mark, /=tld1\./, 'it is given beside the cookies of the session')
+    await ask('GET', `${origin}/open`, { headers: { cookie: `a=1; ${mark}; b=2` } })
+    t.equal(upstream.requests.at(-1)?.headers.cookie, 'a=1; b=2')
+  }
 })
 
 t.test('logout-all and ending the own session take the cookies away; ending another does not', async (t) => {

@@ -1,8 +1,9 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { cookieNames } from '../cookies/names.ts'
 import { isCanonical } from '../tokens/base64url.ts'
 
 /** Sent back to the sign-in door only. */
-export const deviceCookie = '__Secure-toll_device'
+export const deviceCookie = cookieNames.device
 
 /** What makes and checks MACs with the keys of the ring. */
 export interface DeviceKeys {
