@@ -143,6 +143,35 @@ for (const store of await openStores(t)) {
     t.notMatch(warnings[0], /kesa|192/)
   })
 
+  t.test(`${store.driver}: no spelling of a name is a way round its count`, async (t) => {
+    const rows: [name: string, others: string[]][] = [
+      ['case', ['CASE', 'cAsE', 'Case']],
+      ['blank', [' blank', 'bl ank', 'bla\tnk', '\u3000blank\u00a0']],
+      ['wide', ['ｗide', '𝐰ide', 'ⓦide']],
+      ['unseen', ['un\u200bseen', '\u00adunseen', 'unse\u2060en', 'unseen\ufe0f', 'unseen\0']],
+      ['accent', ['áccent', 'àccent', 'accén\u0323t']],
+      ['straße', ['STRASSE', 'STRAẞE', 'ſtraſſe']],
+      ['νικος', ['ΝΙΚΟΣ', 'νικοσ', 'Νίκος']],
+      ['istanbul', ['İstanbul', 'ısTANBUL', 'ISTANBUL']]
+    ]
+    for (const [name, others] of rows) {
+      const { begin, fail } = open({ failures: 3 })
+      for (const other of [name, ...others].slice(0, 3)) await fail(other)
+      for (const other of [name, ...others]) {
+        t.match(await refusalOf(begin(other)), locked('pair', '30'), JSON.stringify(other))
+      }
+      t.equal(await refusalOf(begin(`${name}x`)), undefined, 'another name is another')
+    }
+  })
+
+  t.test(`${store.driver}: a device of "alice" is none of "Alice"`, async (t) => {
+    const { begin, fail, pass } = open({ failures: 0, perUser: 2 })
+    const device = (await pass('alice'))!
+    for (let turn = 1; turn <= 2; turn += 1) await fail('Alice', `198.51.100.${turn}`)
+    t.match(await refusalOf(begin('Alice', '203.0.113.1', device)), locked('user', '30'))
+    t.equal(await refusalOf(begin('alice', '203.0.113.1', device)), undefined)
+  })
+
   t.test(`${store.driver}: success clears what was counted for the pair, and nothing else`, async (t) => {
     const { begin, fail, pass } = open({ perAddress: 8 })
     await fail()

@@ -52,8 +52,9 @@ export class LockOut {
   async begin(name: string, { address, device }: { address: string; device?: string | undefined }) {
     const { keys, now } = this.#parts
     const userHash = this.#hash(name)
+    const owner = this.#ownerHash(name)
     const known =
-      device === undefined || this.#deviceLife === 0 ? undefined : readDevice(device, userHash, keys, now())
+      device === undefined || this.#deviceLife === 0 ? undefined : readDevice(device, owner, keys, now())
     const attempt = new Attempt(this.#counters(userHash, networkOf(address), known), (mode, counted) =>
       this.#tally(mode, counted)
     )
@@ -64,7 +65,7 @@ export class LockOut {
       /** What the device shows next time, if it needs something new; rejects with 429 when it was locked meanwhile. */
       passed: async () => {
         await attempt.end('passed')
-        return this.#renewed(known, userHash)
+        return this.#renewed(known, owner)
       }
     }
   }
@@ -110,20 +111,33 @@ export class LockOut {
     return [...theirs, { name: `a:${network}`, limit: perAddress }].filter(({ limit }) => limit > 0)
   }
 
-  #renewed(known: Device | undefined, userHash: string): string | undefined {
+  #renewed(known: Device | undefined, owner: string): string | undefined {
     const { keys, now } = this.#parts
     if (this.#deviceLife === 0) return undefined
     const isYoung = known !== undefined && known.expiresAt * 1000 - now() > this.#deviceLife / 2
     if (isYoung) return undefined
     const expiresAt = Math.floor((now() + this.#deviceLife) / 1000)
-    return writeDevice(known === undefined ? newDevice(userHash, expiresAt) : { ...known, expiresAt }, keys)
+    return writeDevice(known === undefined ? newDevice(owner, expiresAt) : { ...known, expiresAt }, keys)
   }
 
   /** Names that some users service may take for the same are counted as one. */
   #hash(name: string): string {
-    return this.#parts.keys.hashUser(`sign-in ${name.normalize('NFKC').trim().toLowerCase()}`)
+    return this.#parts.keys.hashUser(`sign-in ${folded(name)}`)
+  }
+
+  /** A device is known by the name as it was typed: "alice" may be somebody else than "Alice", and must not guess as a device of hers. */
+  #ownerHash(name: string): string {
+    return this.#parts.keys.hashUser(`device ${name.normalize('NFC')}`)
   }
 }
+
+/** Without what databases may not tell apart: forms, case, accents, blanks, and characters that are not seen. */
+const folded = (name: string): string =>
+  name
+    .normalize('NFKD')
+    .replace(/[\u0300-\u036f\s\p{Cc}\p{DI}]/gu, '')
+    .toLowerCase()
+    .toUpperCase()
 
 /** One attempt to sign in and the counters it is about. */
 class Attempt {
