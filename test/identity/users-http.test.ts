@@ -104,6 +104,7 @@ t.test('whatever is not a clear answer is 503, never 401, and the log says why',
     'scopes as text': ['users_answer', () => ({ body: { ...kesa, scopes: 'admin' } })],
     'a scope with a space': ['users_answer', () => ({ body: { ...kesa, scopes: ['a b'] } })],
     'a misspelt member': ['users_answer', () => ({ body: { ...kesa, mustchange: true } })],
+    'half a character in the id': ['users_answer', () => ({ body: '{"uid":"u\\ud800"}' })],
     'a member twice': ['users_answer', () => ({ body: '{"uid":"u-1","uid":"u-2"}' })],
     'a huge answer': ['users_answer', () => ({ body: { ...kesa, stamp: 'x'.repeat(70_000) } })],
     'a redirect': ['users_status', () => ({ status: 307, headers: { location: `${service.url}/verify` } })],
@@ -123,6 +124,23 @@ t.test('whatever is not a clear answer is 503, never 401, and the log says why',
     t.equal((await login()).status, 200)
   }
   t.notMatch(JSON.stringify(log()), /"123"|xxxx|<html>/)
+})
+
+t.test('no client makes a service fail, and so pause, by what no user can have typed', async (t) => {
+  const { service, login } = await start(t)
+  service.behave((question, response) =>
+    /\\u0000|\\ud800/.test(question.text) ? { status: 500 } : honest(question, response)
+  )
+  for (const odd of ['kesa\0', '\ud800']) {
+    for (let turn = 0; turn < 2; turn += 1) {
+      t.match(await login(odd), { status: 401, body: { code: 'INVALID_CREDENTIALS' } })
+      t.equal((await login('tess', `123${odd}`)).status, 401)
+    }
+  }
+  t.equal(service.questions.length, 0)
+  t.equal((await login()).status, 200)
+  t.equal((await login('😀', '\t😀')).status, 401, 'a whole character is asked for')
+  t.equal(service.questions.length, 2)
 })
 
 t.test('a service that is down is left alone for a moment, and found when it is back', async (t) => {

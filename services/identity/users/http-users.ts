@@ -8,6 +8,8 @@ import { scopeToken } from './user-file.ts'
 import { UsersService, unavailable } from './users-service.ts'
 
 const maxRemembered = 10_000
+/** NUL and halves of characters: many databases and hashes fail on them, and a client could have the service paused for everybody. */
+const isUntypable = /[\0\p{Cs}]/u
 
 /** What a users service answers: who it is, and what they may do. Anything else it says is a mistake nobody should have to guess. */
 const Answer = Type.Object(
@@ -40,8 +42,9 @@ export class HttpUsers implements UserSource {
     password: string,
     { address, agent, client, isGone }: Asker = {}
   ): Promise<User | undefined> {
-    // No service need look at a text that is longer than any password.
+    // No service need look at a text that is longer than any password, or that nobody can have typed.
     if (passwordBytes(password) === undefined) return undefined
+    if (isUntypable.test(name) || isUntypable.test(password)) return undefined
     const question = {
       username: name.normalize('NFC'),
       password: password.normalize('NFC'),
@@ -90,5 +93,7 @@ export class HttpUsers implements UserSource {
 function toUser(answer: unknown): User {
   if (!Value.Check(Answer, answer)) throw unavailable('users_answer')
   const { uid, scopes = [], roles = [], stamp = '', mustChange = false }: Static<typeof Answer> = answer
+  // In UTF-8 all halves of characters are the same one, and so would be the users.
+  if (/\p{Cs}/u.test(uid)) throw unavailable('users_answer')
   return Object.freeze({ uid, scopes, roles, stamp, mustChange })
 }
