@@ -27,7 +27,8 @@ export class OwnPage {
     const site = headers['sec-fetch-site']
     if (site === 'same-origin' || site === 'none') return undefined
     const origin = originOf(request)
-    if (origin !== undefined && (this.#origins.has(origin) || origin === ownOrigin(request))) return undefined
+    // Who names no host has no origin either, and an empty one is not the own one.
+    if (origin && (this.#origins.has(origin) || origin === ownOrigin(request))) return undefined
     const token = headers[tokenHeader]
     if (typeof token !== 'string') throw foreign()
     return token

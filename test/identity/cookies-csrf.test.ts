@@ -103,6 +103,16 @@ t.test('every method that changes something needs proof beside the cookie; safe 
   }
 })
 
+t.test('who names no host does not come from the own origin by naming none either', async (t) => {
+  const { origin, cookie, upstream } = await start(t)
+  const post = (version: string, lines: string) =>
+    exchange(origin, `POST /page HTTP/${version}\r\n${lines}Cookie: ${cookie}\r\nContent-Length: 0\r\n\r\n`)
+  t.match(await post('1.0', 'Origin: \r\n'), /^HTTP\/1.1 403 /)
+  t.match(await post('1.0', ''), /^HTTP\/1.1 403 /)
+  t.equal(upstream.requests.length, 0)
+  t.match(await post('1.0', 'Sec-Fetch-Site: same-origin\r\n'), /^HTTP\/1.1 200 /)
+})
+
 t.test('whoever shows no cookie needs no proof, and a refusal has its reason in the log alone', async (t) => {
   const { origin, page, cookie, log } = await start(t)
   const { body } = await page.ask('POST', '/auth/login', { json: { username: 'kesa', password: '123' } })
