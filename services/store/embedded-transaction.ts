@@ -71,6 +71,11 @@ export class EmbeddedTransaction implements Transaction {
     }
   }
 
+  mayHave(prefix: string, limit: number): boolean {
+    const within = { start: prefix, end: `${prefix}\uffff`, limit }
+    return this.#tables.entries.getKeysCount(within) >= limit
+  }
+
   append(log: string, event: string, keepMs: number): void {
     const { logs } = this.#tables
     const number = lastNumber(this.#tables, log) + 1

@@ -67,6 +67,8 @@ export interface Transaction {
   remove(key: string): void
   /** Keys that start with `prefix`, in order, with their live values. */
   range<Value>(prefix: string): Iterable<{ key: string; value: Value }>
+  /** Whether `limit` keys or more start with `prefix`, those that have expired but are still there included: a cheap way not to read them. */
+  mayHave(prefix: string, limit: number): boolean
   /** Appends to a log that `Store.follow` reads; older entries than `keepMs` may be dropped. */
   append(log: string, event: string, keepMs: number): void
 }

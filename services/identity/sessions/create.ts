@@ -102,6 +102,7 @@ return {'CREATED', epoch, now, ends, evicted}
 
 /** The sessions that have to go for one more to fit, those used least recently first. */
 function overflow(tx: Transaction, prefix: string, cap: number): string[] {
+  if (!tx.mayHave(prefix, cap)) return []
   const live = [...tx.range<StoredSession>(prefix)].map(({ value }) => value)
   live.sort((a, b) => a.lastSeenAt - b.lastSeenAt || (a.sid < b.sid ? -1 : 1))
   return live.slice(0, Math.max(0, live.length - cap + 1)).map(({ sid }) => sid)
