@@ -49,8 +49,14 @@ function decisive(parts: IdentityParts, verdict: Refusal, claims: JSONObject, au
     case 'claims.aud':
       return { aud, wanted: audience }
     case 'stale':
-      return { session: sid, iat, now, revocations: parts.revocations.state() }
+      return { session: sid, iat, now, revocations: knowledgeOf(parts) }
     default:
       return { subject: sub, session: sid, epoch: ep, jti, client }
   }
 }
+
+const knowledgeOf = ({ revocations, freshness }: IdentityParts): Evidence => ({
+  ...revocations.state(),
+  isFresh: !freshness.isStale(),
+  lag: freshness.lag / 1000
+})

@@ -209,7 +209,7 @@ const cases: Readonly<Record<string, Case>> = {
   'a token of an unknown key': {
     path: '/any/x',
     headers: bearer(token({}, { kid: 'nobodys' })),
-    reason: 'kid',
+    reason: 'kid.unknown',
     facts: { kid: 'nobodys' }
   },
   'a token with another algorithm': {
