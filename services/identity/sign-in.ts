@@ -8,6 +8,7 @@ import {
   PasswordChangeNeeded,
   RequestTimeout,
   SessionLimit,
+  StoreUnavailable,
   UsersUnavailable
 } from '../../errors.ts'
 import { challenge } from './challenge.ts'
@@ -107,6 +108,7 @@ export class SignIn {
     how: Pick<Presented, 'client' | 'isPatient'>
   ): Promise<Grant> {
     const { sessions, users, revocations, activity, warn } = this.#parts
+    const askedAt = performance.now()
     // Asked before its token is spent: the client may be let in again.
     if (revocations.hasRevokedClients) {
       const session = await sessions.read(sid)
@@ -114,9 +116,17 @@ export class SignIn {
     }
     // Asked before the token is spent: while nobody can tell about the user, the client keeps the one it has.
     if (users?.isRemote) await this.#findOwner(users, sid)
-    const rotated = await sessions.rotate({ sid, generation, confirmed: activity.confirmed(sid), ...how })
+    const rotated = await sessions.rotate({
+      sid,
+      generation,
+      confirmed: activity.confirmed(sid),
+      askedAt,
+      ...how
+    })
     if (!isAlive(rotated)) {
       const { outcome } = rotated
+      if (outcome === 'LATE')
+        throw StoreUnavailable([], { reason: 'refresh.late', headers: { 'retry-after': '1' } })
       // Also what is gone: the gateway that ended it may have been killed before it told the others.
       const isOver = outcome !== 'CLIENT' && !revocations.isSessionRevoked(sid)
       if (isOver) await this.#endings.void(sid, rotated.remaining)

@@ -15,7 +15,10 @@ const policy: SessionPolicy = {
 }
 
 const rotate = (sessions: Sessions, sid: string, generation: number, about: Partial<Presented> = {}) =>
-  sessions.rotate({ sid, generation, confirmed: 0, client: undefined, ...about })
+  sessions.rotate({
+    ...{ sid, generation, confirmed: 0, client: undefined, askedAt: performance.now() },
+    ...about
+  })
 
 const touch = (sessions: Sessions, sid: string, age: number, confirmed = 0) =>
   sessions.touch([{ sid, age, confirmed }])
@@ -48,6 +51,17 @@ for (const store of stores) {
     await sleep(320)
     t.match(await rotate(sessions, sid, 1), { outcome: 'REUSE', uid: first.uid, remaining: 0 }, 'too late')
     t.match(await rotate(sessions, sid, 2), { outcome: 'GONE' }, 'the family died with it')
+  })
+
+  t.test(`${store.driver}: what was asked long ago ends no session, and changes nothing`, async (t) => {
+    const sessions = open()
+    const sid = await begin(sessions)
+    for (const generation of [0, 1]) t.match(await rotate(sessions, sid, generation), { outcome: 'ROTATED' })
+    const late = { askedAt: performance.now() - 1000 }
+    t.match(await rotate(sessions, sid, 0, late), { outcome: 'LATE' })
+    t.match(await rotate(sessions, sid, 1, late), { outcome: 'REPLAY' }, 'harmless, however late')
+    t.match(await rotate(sessions, sid, 2), { outcome: 'ROTATED', generation: 3 }, 'it goes on')
+    t.match(await rotate(sessions, sid, 0), { outcome: 'REUSE' }, 'asked in time it is a theft')
   })
 
   t.test(`${store.driver}: a token older than the parent ends the family at once`, async (t) => {

@@ -9,6 +9,7 @@ import { clockLua, type StoredSession } from './records.ts'
  * - REUSE: the token is older than that: two parties hold it. The session is gone with this very operation.
  * - EXPIRED, REVOKED: the session was over, by time or because its user's sessions were ended. It is gone.
  * - CLIENT: the session was given to another client than the one that asks. Nothing changed.
+ * - LATE: it would be a REUSE, but whoever asked has given up by now: the gateway or the store stood still. Nothing changed.
  * - GONE: there is no such session.
  */
 export type RotateOutcome =
@@ -19,6 +20,7 @@ export type RotateOutcome =
   | 'EXPIRED'
   | 'REVOKED'
   | 'CLIENT'
+  | 'LATE'
   | 'GONE'
 
 export interface Rotated {
@@ -38,14 +40,15 @@ export interface Rotated {
 
 /**
  * Exchanges one generation of a session's refresh token for the next.
- * KEYS session, index, epoch. ARGV sid, generation, grace, idle, prefix, unconfirmed, confirmed, client ('' for whichever).
+ * KEYS session, index, epoch. ARGV sid, generation, grace, idle, prefix, unconfirmed, confirmed, client ('' for whichever),
+ * and until when a reuse counts, in milliseconds of the store's clock (0: always).
  */
 export const rotate: Operation<Rotated> = {
   name: 'session-rotate',
 
   lua: `${clockLua}
 local sid, given, grace, idle = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local unconfirmed, confirmed, client = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local unconfirmed, confirmed, client, deadline = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], tonumber(ARGV[9])
 local s = redis.call('HMGET', KEYS[1], 'gen', 'rat', 'ep', 'ax', 'uid', 'fp', 'cr', 'ls', 'cf', 'cid', 'amr')
 if not s[1] then return {'GONE'} end
 local generation, rotatedAt, ends = tonumber(s[1]), tonumber(s[2]), tonumber(s[4])
@@ -64,6 +67,8 @@ elseif given > generation then
   outcome = 'FASTFORWARD'
 elseif given == generation - 1 and waited < window then
   outcome = 'REPLAY'
+elseif deadline > 0 and now > deadline then
+  return {'LATE'}
 else
   outcome = 'REUSE'
 end
@@ -86,6 +91,7 @@ return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining, s[10]
 
   transact(tx, [key = '', , epochKey = ''], args) {
     const [given = 0, grace = 0, idle = 0, , unconfirmed = 0, confirmed = 0] = args.slice(1, 7).map(Number)
+    const [client, deadline] = [String(args[7]), Number(args[8])]
     const session = tx.get<StoredSession>(key)
     if (session === undefined) return ['GONE']
     const outcome = outcomeOf(session, {
@@ -95,10 +101,11 @@ return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining, s[10]
       idle,
       unconfirmed,
       confirmed,
-      client: String(args[7]),
+      client,
+      deadline,
       epoch: tx.get<number>(epochKey) ?? 0
     })
-    if (outcome === 'CLIENT') return [outcome]
+    if (outcome === 'CLIENT' || outcome === 'LATE') return [outcome]
     const isNew = outcome === 'ROTATED' || outcome === 'FASTFORWARD'
     const generation = isNew ? given + 1 : session.generation
     let remaining = 0
@@ -110,8 +117,8 @@ return {outcome, generation, s[5], s[3], s[6], now, s[7], s[4], remaining, s[10]
       tx.remove(key)
       remaining = [...tx.range(String(args[4]))].length
     }
-    const { uid, epoch, stamp, createdAt, expiresAt, client, methods } = session
-    const about = [createdAt, expiresAt, remaining, client, methods.join(' ')]
+    const { uid, epoch, stamp, createdAt, expiresAt, methods } = session
+    const about = [createdAt, expiresAt, remaining, session.client, methods.join(' ')]
     return [outcome, generation, uid, epoch, stamp, tx.now, ...about]
   },
 
@@ -142,11 +149,12 @@ interface Attempt {
   readonly unconfirmed: number
   readonly confirmed: number
   readonly client: string
+  readonly deadline: number
   readonly epoch: number
 }
 
 function outcomeOf(session: StoredSession, attempt: Attempt): RotateOutcome {
-  const { now, given, grace, idle, epoch, client } = attempt
+  const { now, given, grace, idle, epoch, client, deadline } = attempt
   if (now >= session.expiresAt || now >= session.lastSeenAt + idle) return 'EXPIRED'
   if (session.epoch < epoch) return 'REVOKED'
   if (client !== '' && client !== session.client) return 'CLIENT'
@@ -154,5 +162,6 @@ function outcomeOf(session: StoredSession, attempt: Attempt): RotateOutcome {
   if (given > session.generation) return 'FASTFORWARD'
   const isConfirmed = Math.max(session.confirmed, attempt.confirmed) >= session.generation
   const window = isConfirmed ? grace : Math.max(grace, attempt.unconfirmed)
-  return given === session.generation - 1 && now - session.rotatedAt < window ? 'REPLAY' : 'REUSE'
+  if (given === session.generation - 1 && now - session.rotatedAt < window) return 'REPLAY'
+  return deadline > 0 && now > deadline ? 'LATE' : 'REUSE'
 }

@@ -51,6 +51,8 @@ export interface Presented {
   readonly client: string | undefined
   /** Gives the last but one generation its successor for as long as the session lives: browsers lose answers all the time. */
   readonly isPatient?: boolean
+  /** When its client was last known to wait for the answer, by performance.now(). */
+  readonly askedAt: number
 }
 
 /** The use of a session, `age` milliseconds ago; `confirmed` is the newest generation a token of which was used. */
@@ -63,11 +65,15 @@ export interface Use {
 const onlineKeys = [onlineSessionsKey, onlineUsersKey]
 const maxListed = 1000
 const atMostTouches = 256
+/** Milliseconds from a client's question to the store, beyond which its token having been used may be the client's own doing. */
+const patience = 250
 
 /** The sessions in the store: every decision about one is a single atomic operation by the store's clock. */
 export class Sessions {
   readonly #store: Store
   readonly #policy: SessionPolicy
+  /** Milliseconds the store's clock is ahead of ours; unknown until it has told its time. */
+  #ahead: number | undefined
 
   constructor(store: Store, policy: SessionPolicy) {
     this.#store = store
@@ -101,15 +107,20 @@ export class Sessions {
     return { ...created, sid }
   }
 
-  rotate({ sid, generation, confirmed, client = '', isPatient = false }: Presented): Promise<Rotated> {
+  async rotate(presented: Presented): Promise<Rotated> {
+    const { sid, generation, confirmed, client = '', isPatient = false, askedAt } = presented
     const hash = userHashOf(sid)
     const { unconfirmed, idle, absolute } = this.#policy
     const grace = isPatient ? absolute : this.#policy.grace
-    return this.#store.run(
+    const asked = Date.now() - (performance.now() - askedAt)
+    const deadline = this.#ahead === undefined ? 0 : Math.ceil(asked + this.#ahead + patience)
+    const rotated = await this.#store.run(
       rotate,
       [sessionKey(hash, sid), indexKey(hash), epochKey(hash)],
-      [sid, generation, grace, idle, sessionPrefix(hash), unconfirmed, confirmed, client]
+      [sid, generation, grace, idle, sessionPrefix(hash), unconfirmed, confirmed, client, deadline]
     )
+    this.#ahead = Number.isFinite(rotated.now) ? rotated.now - Date.now() : this.#ahead
+    return rotated
   }
 
   end(sid: string): Promise<Ended> {
