@@ -101,9 +101,11 @@ export function accessRules(rules: readonly Rule[], { type, name }: Pick<Resourc
     ({ resource }) => matches(resource.type, type) && matches(resource.name, name)
   )
   return (account, endpoint, look) => {
-    const path = endpoint.toLowerCase()
+    const path = withoutSlash(endpoint.toLowerCase())
+    // A service behind a route with `allowEncoded` may read an escaped slash as a slash or not.
+    const decoded = path.includes('%') ? withoutSlash(path.replace(escapedSlash, '/')) : path
     for (const rule of relevant) {
-      const exclusion = matchesPath(rule.resource.endpoint, path) ? excluded(rule.scope, account) : 'endpoint'
+      const exclusion = isAbout(rule, path, decoded) ? excluded(rule.scope, account) : 'endpoint'
       look?.(rule, exclusion)
       if (exclusion === undefined) return { allowed: rule.isGranted, rule: rule.id }
     }
@@ -122,9 +124,32 @@ export function compileRule({ id, scope, resource, access, priority }: Rule): As
     scope,
     isGranted: access === 'granted',
     priority,
-    resource: { type: type.toLowerCase(), name: name.toLowerCase(), endpoint: endpoint.toLowerCase() }
+    resource: {
+      type: type.toLowerCase(),
+      name: name.toLowerCase(),
+      endpoint: withoutSlash(asCompared(endpoint).toLowerCase())
+    }
   }
 }
+
+/** The path of a rule in the form in which those of requests come: harmless escapes decoded, and all that is not ASCII escaped. */
+const asCompared = (endpoint: string): string =>
+  endpoint.startsWith('/')
+    ? Buffer.from(endpoint)
+        .toString()
+        .replace(/[^\0-\x7f]+/g, encodeURIComponent)
+        .replace(/%[2-7][0-9a-f]/gi, (triplet) => {
+          const character = String.fromCharCode(Number.parseInt(triplet.slice(1), 16))
+          return /[%/\\?#;\x7f]/.test(character) ? triplet : character
+        })
+    : endpoint
+
+/** A slash more or less at its end reaches the same route. */
+const withoutSlash = (path: string): string =>
+  path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
+
+/** Slashes and backslashes, escaped once or more often, with the slashes beside them; in lower case. */
+const escapedSlash = /\/*(?:%(?:25)*(?:2f|5c)\/*)+/g
 
 /** A resource in three parts; in `type:name:endpoint` the endpoint may hold further colons. */
 export function partsOf(text: string | Resource): Resource {
@@ -135,6 +160,13 @@ export function partsOf(text: string | Resource): Resource {
 }
 
 const matches = (wanted: string, actual: string): boolean => wanted === '*' || wanted === actual.toLowerCase()
+
+/** A path of two readings is denied in either, and granted only where it is in both. */
+function isAbout({ isGranted, resource: { endpoint } }: AskedRule, path: string, decoded: string): boolean {
+  const isAsSent = matchesPath(endpoint, path)
+  if (decoded === path || isAsSent !== isGranted) return isAsSent
+  return matchesPath(endpoint, decoded)
+}
 
 /** "/foo/*" is about /foo/bar, /foo/ and /foo, as it is in micro. */
 function matchesPath(wanted: string, actual: string): boolean {

@@ -140,6 +140,44 @@ const cases: readonly Case[] = [
   ]
 ]
 
+/** Spellings of a denied path that reach the same thing at the service; `granted` for what only looks like one. */
+const spellings: readonly (readonly [denied: string, endpoint: string, verdict: 'denied' | 'granted'])[] = [
+  ['/exact', '/exact/', 'denied'],
+  ['/exact/', '/exact', 'denied'],
+  ['/exact', '/exactly', 'granted'],
+  ['/', '/', 'denied'],
+  // Requests are compared with harmless escapes decoded, and with all others in capitals.
+  ['/käsa/*', '/k%C3%A4sa/x', 'denied'],
+  ['/k%c3%a4sa/*', '/k%C3%A4sa/x', 'denied'],
+  ['/a%20b/*', '/a b/x', 'denied'],
+  ['/a b', '/a b', 'denied'],
+  ['/%61dmin', '/admin', 'denied'],
+  ['/a%2Fb', '/a%2Fb', 'denied'],
+  ['/50%', '/50%', 'denied'],
+  // Where a route lets escaped slashes through, the service may read them as slashes or not.
+  ['/admin/*', '/admin%2Fx', 'denied'],
+  ['/admin/*', '/%2Fadmin/x', 'denied'],
+  ['/admin/*', '/Admin%5Cx', 'denied'],
+  ['/admin/*', '/admin%25252fx', 'denied'],
+  ['/admin', '/admin%2F', 'denied'],
+  ['/admin/*', '/administer%2Fx', 'granted']
+]
+
+t.test('no spelling of a path goes round a rule that denies it', async (t) => {
+  for (const [endpoint, path, verdict] of spellings) {
+    const denied = { type: 'service', name: 'app', endpoint }
+    const rules = [rule('service:*:*'), rule('', { id: 'no', resource: denied, access: 'denied' })]
+    const decide = accessRules(rules, { type: 'service', name: 'app' })
+    t.equal(decide(account, path).allowed, verdict === 'granted', `${endpoint} ${path}`)
+  }
+})
+
+t.test('what a rule grants it grants only if the path is about that in every reading', async (t) => {
+  const decide = accessRules([rule('service:app:/a/*')], { type: 'service', name: 'app' })
+  t.ok(decide(account, '/a/b%2Fc').allowed)
+  t.notOk(decide(account, '/a%2Fb').allowed)
+})
+
 for (const [name, rules, who, [type, resource, endpoint], allowed] of cases) {
   t.test(name, async (t) => {
     const decide = accessRules(rules, { type, name: resource })
