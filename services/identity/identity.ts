@@ -31,7 +31,12 @@ export interface RevocationState extends ListState {
 }
 
 /** What a route asks of a credential. */
-type Asked = Pick<Access, 'session'> & Partial<Pick<Access, 'onStale'>> & TokenWish
+type Asked = Pick<Access, 'session'> &
+  Partial<Pick<Access, 'onStale'>> &
+  TokenWish & {
+    /** Nobody is let in by the answer. */
+    readonly isQuestion?: boolean
+  }
 type Verdict<Who extends Holder> = Who | Refusal | Promise<Who | Refusal>
 
 /** Who is who: signs users in, keeps their sessions, and says of every token whether it still holds. */
@@ -79,7 +84,7 @@ export class Identity {
 
   /** Checks a credential of any kind as a route asks for it, and notes the use; without a store call wherever the route allows that. */
   check(credential: Credential, asked: Asked): Verdict<Holder> {
-    return this.#noted(this.judge(credential, asked))
+    return this.#noted(this.#judgeCredential(credential, asked))
   }
 
   /** The same for what is known to be an access token. */
@@ -88,7 +93,11 @@ export class Identity {
   }
 
   /** Decides as `check` does, and leaves no trace: nobody was here. */
-  judge({ kind, value }: Credential, asked: Asked): Verdict<Holder> {
+  judge(credential: Credential, asked: Asked): Verdict<Holder> {
+    return this.#judgeCredential(credential, { ...asked, isQuestion: true })
+  }
+
+  #judgeCredential({ kind, value }: Credential, asked: Asked): Verdict<Holder> {
     switch (kind) {
       case 'bearer':
       case 'cookie':
@@ -121,13 +130,18 @@ export class Identity {
   }
 
   /** A token of another issuer has no session here, so no route that asks for one takes it. What is revoked it may be all the same. */
-  #judgeForeign(verified: Verified, { session, onStale = 'closed' }: Asked): Verified | Refusal {
-    if (session === 'stateless') return verified
-    if (session === 'strict') return 'claims.sid'
-    const { revocations, freshness } = this.#parts
-    const revoked = revocations.find(verified)
-    if (revoked !== undefined) return revoked
-    return freshness.isStale() && !freshness.serves(onStale, verified) ? 'stale' : verified
+  #judgeForeign(verified: Verified, access: Asked): Verified | Refusal {
+    if (access.session === 'stateless') return verified
+    if (access.session === 'strict') return 'claims.sid'
+    return this.#parts.revocations.find(verified) ?? this.#judgeByFreshness(verified, access)
+  }
+
+  #judgeByFreshness(verified: Verified, { onStale = 'closed', isQuestion }: Asked): Verified | Refusal {
+    const { freshness } = this.#parts
+    if (!freshness.isStale()) return verified
+    if (!freshness.serves(onStale, verified)) return 'stale'
+    if (isQuestion !== true) freshness.count()
+    return verified
   }
 
   #noted<Who extends Holder>(verdict: Verdict<Who>): Verdict<Who> {
@@ -245,7 +259,7 @@ export class Identity {
 
   /** Whether a token that verifies is still in force, as far as the route wants to know. */
   #judge(verified: Verified, access: Asked): Verdict<Verified> {
-    const { revocations, freshness } = this.#parts
+    const { revocations } = this.#parts
     const { session } = verified
     if (access.session === 'stateless') return verified
     if (session === undefined || !isSessionId(session)) return 'claims.sid'
@@ -253,8 +267,7 @@ export class Identity {
     if (revoked !== undefined) return revoked
     if (access.session === 'strict' || !this.#isAwake(session, verified))
       return this.#ask(session, verified, access)
-    if (freshness.isStale() && !freshness.serves(access.onStale ?? 'closed', verified)) return 'stale'
-    return verified
+    return this.#judgeByFreshness(verified, access)
   }
 
   /** Idle sessions end in the store; asked only when a token outlives the idle time and nobody used it here meanwhile. */

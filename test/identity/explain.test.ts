@@ -477,6 +477,15 @@ t.test('while the store does not answer, explain says so as requests do', async 
   redis.pause()
   t.teardown(() => redis.resume())
   await sleep(2500)
+  const served = async () =>
+    /^tollkeeper_stale_requests_served_total.* (\d+)$/m.exec(
+      await (await fetch(`${admin}/metrics`)).text()
+    )?.[1]
+  t.equal(await served(), '0')
+  t.match((await explain('GET', '/both/7', good)).body, { allowed: true })
+  t.equal(await served(), '0', 'explaining serves nobody')
+  t.equal((await ask('GET', `${origin}/both/7`, { headers: good as Record<string, string> })).status, 200)
+  t.equal(await served(), '1')
   await compare(t, 'a stale list', {
     path: '/closed/x',
     headers: good,

@@ -42,7 +42,9 @@ t.test(
     t.notOk(freshness.serves('degraded', token(500, performance.now())))
     t.ok(freshness.serves('degraded', token(500, before)))
     t.notOk(freshness.serves('closed', token(0, before)))
-    t.equal(freshness.served, 3)
+    t.equal(freshness.served, 0, 'who only asks is not served')
+    freshness.count()
+    t.equal(freshness.served, 1)
     now += 120_000
     hear()
     freshness.watch()

@@ -53,8 +53,12 @@ export class Freshness {
       const wasHereBefore = verifiedAt !== undefined && verifiedAt < this.#hearing.heardAt
       if (!wasHereBefore && this.#now() - claims.iat * 1000 >= youth) return false
     }
-    this.#served += 1
     return true
+  }
+
+  /** A request passed while the list was stale. */
+  count(): void {
+    this.#served += 1
   }
 
   /** Calls `watch` again and again until `close`. */
