@@ -5,6 +5,9 @@ import { accessOf, type RouteAuth } from '../services/identity/access.ts'
 import { challengeOfAge } from '../services/identity/challenge.ts'
 import { definePlugin, type Note, type RouteInfo } from './plugin.ts'
 
+/** Seconds that the clock of who signed may be ahead; whoever claims to sign in later than that has said nothing. */
+const skew = 5
+
 /** Refuses who signed in too long ago for the route (RFC 9470). A refresh makes nobody younger, a sign-in does. */
 export const stepUp = definePlugin({
   key: 'step-up',
@@ -19,7 +22,8 @@ export const stepUp = definePlugin({
         if (principal === undefined) return
         const { auth_time: signedIn } = principal.claims
         // Who cannot say when they signed in, as a program with an API key, has not done so lately.
-        if (typeof signedIn === 'number' && Date.now() / 1000 - signedIn <= seconds) return
+        const age = typeof signedIn === 'number' ? Date.now() / 1000 - signedIn : Number.NaN
+        if (age >= -skew && age <= seconds) return
         throw Unauthenticated([`This is for who signed in within the last ${maxAge}; sign in again.`], {
           reason: typeof signedIn === 'number' ? 'auth_time' : 'claims.auth_time',
           headers

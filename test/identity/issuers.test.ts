@@ -118,6 +118,9 @@ t.test('what the token may be like is for the config to say', async (t) => {
   const answer = await get(await provider.sign(plain, jwt))
   t.same(answer.body, { user: 'kesa', scopes: 'x y' })
   t.equal(await status(await provider.sign(plain, { header: { typ: undefined } })), 200, 'no typ is JWT')
+  const groups = { ...plain, scp: ['x', 'Big Admins', 'a\tadmin', '', 'käsa'] }
+  const { scopes } = (await get(await provider.sign(groups, jwt))).body
+  t.equal(scopes, 'x k%C3%A4sa', 'nothing that a service could take for two scopes')
   t.equal(await status(await provider.sign({ ...plain, jti: undefined }, jwt)), 200, 'no jti')
   t.equal(await status(await provider.sign({ ...plain, aud: ['special'] }, jwt), '/r1'), 200)
   t.equal(await status(await provider.sign(plain, jwt), '/r1'), 401, "a route's own audience holds")

@@ -80,8 +80,10 @@ export class ForeignIssuer implements TokenIssuer {
 
 function scopesOf(claim: unknown): string[] | undefined {
   if (claim === undefined) return []
-  if (typeof claim === 'string') return claim.split(' ').filter((scope) => scope !== '')
-  return Array.isArray(claim) && claim.every((scope) => typeof scope === 'string') ? [...claim] : undefined
+  const scopes = typeof claim === 'string' ? claim.split(' ') : claim
+  if (!Array.isArray(scopes) || !scopes.every((scope) => typeof scope === 'string')) return undefined
+  // Services split scopes at spaces: a group "Big admin" must not become the scope "admin" there.
+  return scopes.filter((scope) => /^\S+$/.test(scope))
 }
 
 const isAbsentOrName = (value: unknown): value is string | undefined =>
