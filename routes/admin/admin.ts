@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { Forbidden, Unauthenticated } from '../../errors.ts'
+import { bearerOf } from '../../plugins/authenticate/bearer.ts'
 import type { Principal } from '../../plugins/plugin.ts'
 
 /** Who may use the admin API besides users whose token has the scope `admin`. */
@@ -100,9 +101,9 @@ const operator: Principal = Object.freeze({
   isOwn: true
 })
 
-function bearer(request: FastifyRequest): string {
-  const [, token] = /^Bearer ([^\s]+)$/i.exec(request.headers.authorization ?? '') ?? []
-  if (token !== undefined) return token
+function bearer({ raw }: FastifyRequest): string {
+  const token = bearerOf(raw)
+  if (token !== undefined && token !== '') return token
   throw Unauthenticated(
     ['The admin API needs a bearer token: the admin token or one with the scope "admin".'],
     {

@@ -66,13 +66,18 @@ const overruling = [
 const identities = [
   'cf-access-authenticated-user-email',
   'cf-access-jwt-assertion',
+  'remote-email',
+  'remote-groups',
+  'remote-name',
   'remote-user',
   'x-anonymous-consumer',
+  'x-apigateway-api-userinfo',
   'x-auth-email',
   'x-auth-token-payload',
   'x-auth-user',
   'x-client-cert',
   'x-client-verify',
+  'x-endpoint-api-userinfo',
   'x-gateway-assertion',
   'x-logged-in-user',
   'x-remote-user',
@@ -90,7 +95,9 @@ const identities = [
 
 /** The same where it is a family of headers. */
 const identityFamilies = [
+  'oidc-claim-',
   'ssl-client-',
+  'tailscale-user-',
   'x-amzn-oidc-',
   'x-auth-request-',
   'x-authenticated-',
@@ -104,6 +111,7 @@ const identityFamilies = [
   'x-pomerium-',
   'x-remote-user-',
   'x-ssl-client-',
+  'x-vouch-',
   'x-webauth-'
 ]
 

@@ -397,7 +397,7 @@ t.test('a config that cannot work is refused with its place', async (t) => {
   const none = await check({ routes: [route], auth: {} })
   t.equal(none.code, 2)
   t.match(none.text, /takes API keys, and there are none/)
-  for (const header of ['Authorization', 'x_user_id', 'cookie']) {
+  for (const header of ['Authorization', 'x_user_id', 'cookie', 'X.Gateway.Assertion']) {
     const { code, text } = await check({ routes: [route], auth: { apiKeys: { header } } })
     t.equal(code, 2)
     t.match(text, /is about something else already/)

@@ -1,14 +1,16 @@
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
-import { httpUpstream, listen } from '../support/upstream.ts'
+import { exchange, httpUpstream, listen } from '../support/upstream.ts'
 import { usersFile } from '../support/users.ts'
 
 const files = {
@@ -92,7 +94,7 @@ t.test('without the key auth nobody passes a route that needs a token', async (t
 })
 
 t.test('two Authorization headers are refused, whatever they hold', async (t) => {
-  const { origin, login, upstream } = await start(t, { routes: [{ path: '/required' }] })
+  const { origin, admin, directory, login, upstream } = await start(t, { routes: [{ path: '/required' }] })
   const token = await login()
   const { port } = new URL(origin)
   for (const [first, second] of [
@@ -110,6 +112,18 @@ t.test('two Authorization headers are refused, whatever they hold', async (t) =>
     t.match(Buffer.concat(chunks).toString(), /^HTTP\/1\.1 400 /)
   }
   t.equal(upstream.requests.length, 0)
+  const adminToken = readFileSync(join(directory, '.toll/admin-token'), 'utf8').trim()
+  const askTwice = (header: string) =>
+    exchange(
+      admin,
+      `GET /admin/sessions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${adminToken}\r\n${header}Connection: close\r\n\r\n`
+    )
+  t.match(await askTwice(''), /^HTTP\/1\.1 200 /)
+  t.match(
+    await askTwice(`Authorization: Bearer ${token}\r\n`),
+    /^HTTP\/1\.1 400 /,
+    'nor at the admin listener'
+  )
   for (const scheme of ['bearer', 'BEARER']) {
     const answer = await ask('GET', `${origin}/required`, {
       headers: { authorization: `${scheme} ${token}` }

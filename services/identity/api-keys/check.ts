@@ -49,7 +49,9 @@ export const apiKeyOptions: Check = ({ auth, routes }: Config, report: Report) =
     report.warning(at, 'no route takes API keys; name "api-key" in its auth.credentials')
   const { header } = auth.apiKeys
   const plain = header.toLowerCase().replace(/[_.]/g, '-')
-  const told = Object.values(auth.headers).some((name) => name.toLowerCase().replace(/[_.]/g, '-') === plain)
+  const told = [...Object.values(auth.headers), auth.assertion.header].some(
+    (name) => name.toLowerCase().replace(/[_.]/g, '-') === plain
+  )
   if (taken.has(plain) || plain.startsWith('x-forwarded-') || told) {
     report.error(
       pointerOf('auth', 'apiKeys', 'header'),
