@@ -12,6 +12,25 @@ export {
   type Step
 } from './plugins/plugin.ts'
 export {
+  type DataRead,
+  type DataWritten,
+  type Kicked,
+  maxSessionData,
+  type NewSession,
+  type Online,
+  type Presented,
+  type Rotated,
+  type RotateOutcome,
+  type SessionPolicy,
+  type SessionProvider,
+  type SessionProviderFactory,
+  type SessionRecord,
+  type SessionSurroundings,
+  type Started,
+  type Use
+} from './services/identity/sessions/provider.ts'
+export type { Session } from './services/identity/sessions/session.ts'
+export {
   type VerifyCompactOptions,
   type VerifyCompactResult,
   verifyCompact

@@ -1,5 +1,5 @@
 import type { Grant } from '../../services/identity/identity.ts'
-import type { SessionRecord } from '../../services/identity/sessions/records.ts'
+import type { SessionRecord } from '../../services/identity/sessions/provider.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Verified } from '../../services/identity/tokens/verifier.ts'
 

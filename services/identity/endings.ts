@@ -19,8 +19,8 @@ export class Endings {
     if (!isSessionId(sid)) return { existed: false, propagated: true }
     const { sessions, revocations } = this.#parts
     const ended = await revocations.orLater(`end ${sid}`, async () => {
-      const { existed, remaining } = await sessions.end(sid)
-      await this.#forget([sid], remaining)
+      const { existed } = await sessions.destroy(sid)
+      this.#forget([sid])
       return existed
     })
     const propagated = await revocations.add([{ kind: 'session', sid }])
@@ -37,22 +37,22 @@ export class Endings {
     return { ended: undefined, propagated: false }
   }
 
-  /** Voids the access tokens of a session that the store has ended already; its user has `remaining` others. */
-  async void(sid: string, remaining: number): Promise<boolean> {
+  /** Voids the access tokens of a session that the store has ended already. */
+  async void(sid: string): Promise<boolean> {
     const propagated = await this.#parts.revocations.add([{ kind: 'session', sid }])
-    await this.#forget([sid], remaining)
+    this.#forget([sid])
     return propagated
   }
 
   async #endUser(uid: string, userHash: string): Promise<{ ended: number; propagated: boolean }> {
     const { sessions, revocations } = this.#parts
-    const { epoch, sessions: ended } = await sessions.endUser(userHash, revocations.leastEpoch(userHash))
+    const { epoch, sessions: ended } = await sessions.kick(userHash, revocations.leastEpoch(userHash))
     const propagated = await revocations.add([
       { kind: 'user', userHash, epoch, uid },
       ...ended.map((sid) => ({ kind: 'session', sid }) as const)
     ])
     revocations.list.release(userHash)
-    await this.#forget(ended, 0)
+    this.#forget(ended)
     return { ended: ended.length, propagated }
   }
 
@@ -64,7 +64,7 @@ export class Endings {
       const ended = await sessions.endOutdated(userHash, stamp)
       await revocations.add(ended.map((sid) => ({ kind: 'session', sid })))
       revocations.list.release(userHash)
-      await this.#forget(ended, 0)
+      this.#forget(ended)
     }
     try {
       const done = await revocations.orLater(`end-outdated ${userHash}`, endThem)
@@ -81,10 +81,7 @@ export class Endings {
     revocations.list.hold(userHash, { uid, issuedBy: Math.floor(now() / 1000) })
   }
 
-  /** The count of who is online may be late; while the store is away it is not even asked. */
-  async #forget(ended: readonly string[], remaining: number): Promise<void> {
-    const { activity, sessions } = this.#parts
-    for (const sid of ended) activity.forget(sid)
-    await sessions.markOffline(ended.map((sid) => [sid, remaining] as const)).catch(() => {})
+  #forget(ended: readonly string[]): void {
+    for (const sid of ended) this.#parts.activity.forget(sid)
   }
 }

@@ -10,9 +10,9 @@ import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts
 import type { LastingRevocation, Revocation } from './revocations/revocation.ts'
 import type { ListedRevocation } from './revocations/revocation-list.ts'
 import type { RevocationState as ListState } from './revocations/revocations.ts'
-import type { Online } from './sessions/online.ts'
-import type { SessionRecord } from './sessions/records.ts'
+import type { Online, SessionRecord } from './sessions/provider.ts'
 import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-token.ts'
+import { ProvidedSession, type Session } from './sessions/session.ts'
 import { type Grant, type RefreshAsker, SignIn } from './sign-in.ts'
 import type { AccessClaims } from './tokens/claims.ts'
 import type { TokenWish, Verified } from './tokens/verifier.ts'
@@ -198,6 +198,16 @@ export class Identity {
     const session = isTheirs ? await this.#parts.sessions.read(sid) : undefined
     if (session === undefined) throw NotFound(['session', sid.slice(0, 64)], { reason: 'session' })
     return session
+  }
+
+  /** The session of who is asking, for what plugins keep in it; undefined where the credential has none. */
+  sessionData({
+    session,
+    subject,
+    isOwn
+  }: Pick<Holder, 'session' | 'subject' | 'isOwn'>): Session | undefined {
+    if (session === undefined || !isOwn || !isSessionId(session)) return undefined
+    return new ProvidedSession(this.#parts.sessions, session, subject)
   }
 
   list(uid: string): Promise<readonly SessionRecord[]> {

@@ -5,7 +5,7 @@ import type { KeyRing } from './keys/key-ring.ts'
 import type { Freshness } from './revocations/freshness.ts'
 import type { RevocationReason, Revocations } from './revocations/revocations.ts'
 import type { Activity } from './sessions/activity.ts'
-import type { Sessions } from './sessions/sessions.ts'
+import type { SessionProvider } from './sessions/provider.ts'
 import type { Reason } from './tokens/compact.ts'
 import type { Verifier } from './tokens/verifier.ts'
 import type { LockOut } from './users/lock-out.ts'
@@ -73,7 +73,7 @@ export interface IdentityParts {
   readonly apiKeys: ApiKeys | undefined
   readonly issuers: readonly ForeignIssuer[]
   readonly verifier: Verifier
-  readonly sessions: Sessions
+  readonly sessions: SessionProvider
   readonly activity: Activity
   readonly revocations: Revocations
   readonly freshness: Freshness

@@ -14,9 +14,13 @@ import {
 import { challenge } from './challenge.ts'
 import type { Endings } from './endings.ts'
 import type { Caller, IdentityParts } from './parts.ts'
-import { type RefreshToken, takeRefreshToken, writeRefreshToken } from './sessions/refresh-token.ts'
-import type { Rotated } from './sessions/rotate.ts'
-import type { Presented } from './sessions/sessions.ts'
+import type { Presented, Rotated } from './sessions/provider.ts'
+import {
+  newSessionId,
+  type RefreshToken,
+  takeRefreshToken,
+  writeRefreshToken
+} from './sessions/refresh-token.ts'
 import type { AccessClaims } from './tokens/claims.ts'
 import type { User, UserSource } from './users/source.ts'
 
@@ -68,19 +72,22 @@ export class SignIn {
     const device = await attempt.passed()
     if (user.mustChange) throw PasswordChangeNeeded([], { reason: 'password_change' })
     const userHash = keys.hashUser(user.uid)
-    const created = await sessions.create({
+    // Always a new id: what a caller brought along never becomes a session.
+    const sid = newSessionId(userHash)
+    const created = await sessions.start({
+      sid,
       uid: user.uid,
       userHash,
       stamp: user.stamp,
       leastEpoch: revocations.leastEpoch(userHash),
       methods: [...passwordMethods],
-      ...caller,
+      address: caller.address,
+      agent: caller.agent,
       client
     })
     if (created.outcome === 'CAP') throw SessionLimit([], { reason: 'session_cap' })
-    const { sid, epoch, now, expiresAt, evicted } = created
+    const { epoch, now, expiresAt, evicted } = created
     await revocations.add(evicted.map((old) => ({ kind: 'session', sid: old })))
-    await this.#tellOnline(sid, evicted)
     const session = {
       sid,
       epoch,
@@ -129,7 +136,7 @@ export class SignIn {
         throw StoreUnavailable([], { reason: 'refresh.late', headers: { 'retry-after': '1' } })
       // Also what is gone: the gateway that ended it may have been killed before it told the others.
       const isOver = outcome !== 'CLIENT' && !revocations.isSessionRevoked(sid)
-      if (isOver) await this.#endings.void(sid, rotated.remaining)
+      if (isOver) await this.#endings.void(sid)
       if (outcome === 'REUSE') warn(`A refresh token was used twice; session ${sid} was ended.`)
       throw InvalidGrant([], { reason: `refresh.${outcome.toLowerCase()}` })
     }
@@ -152,16 +159,6 @@ export class SignIn {
   async #findOwner(users: UserSource, sid: string): Promise<void> {
     const session = await this.#parts.sessions.read(sid)
     if (session !== undefined) await users.find(session.uid)
-  }
-
-  /** The count of who is online may be late, a sign-in may not fail for it. */
-  async #tellOnline(sid: string, evicted: readonly string[]): Promise<void> {
-    const { sessions } = this.#parts
-    const marks = [
-      sessions.markOnline([[sid, 0]]),
-      sessions.markOffline(evicted.map((old) => [old, 1] as const))
-    ]
-    await Promise.allSettled(marks)
   }
 
   #grant(user: User, session: GrantedSession): Grant {
@@ -216,5 +213,5 @@ async function hasLeft(isGone: () => boolean): Promise<boolean> {
   return isGone()
 }
 
-const isAlive = ({ outcome }: Rotated): boolean =>
-  outcome === 'ROTATED' || outcome === 'REPLAY' || outcome === 'FASTFORWARD'
+const isAlive = (rotated: Rotated): rotated is Extract<Rotated, { readonly generation: number }> =>
+  rotated.outcome === 'ROTATED' || rotated.outcome === 'REPLAY' || rotated.outcome === 'FASTFORWARD'

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { userHashOf } from '../../services/identity/sessions/refresh-token.ts'
-import { type Presented, type SessionPolicy, Sessions } from '../../services/identity/sessions/sessions.ts'
+import type { Presented, SessionPolicy } from '../../services/identity/sessions/provider.ts'
+import { newSessionId, userHashOf } from '../../services/identity/sessions/refresh-token.ts'
+import { Sessions } from '../../services/identity/sessions/sessions.ts'
 import { openStores } from '../support/stores.ts'
 
 const minute = 60_000
@@ -35,9 +36,10 @@ for (const store of stores) {
     return { uid: `u${users}`, userHash, stamp: 'stamp', leastEpoch: 0, ...caller }
   }
   const begin = async (sessions: Sessions, user = newUser()): Promise<string> => {
-    const created = await sessions.create(user)
-    if (created.outcome !== 'CREATED') throw new Error(created.outcome)
-    return created.sid
+    const sid = newSessionId(user.userHash)
+    const { outcome } = await sessions.start({ ...user, sid })
+    if (outcome !== 'CREATED') throw new Error(outcome)
+    return sid
   }
 
   t.test(`${store.driver}: a refresh token is exchanged once, and again only inside the grace`, async (t) => {
@@ -108,7 +110,6 @@ for (const store of stores) {
       t.match(await rotate(sessions, used, 0), { outcome: 'ROTATED' })
       await sleep(1100)
       t.equal(await sessions.exists(used), false, 'rotation does not extend the absolute end')
-      await sessions.markOffline([[used, 0]])
     }
   )
 
@@ -128,26 +129,26 @@ for (const store of stores) {
     const user = newUser()
     const sids = [await begin(sessions, user), await begin(sessions, user)]
     const bystander = await begin(sessions)
-    const { epoch, sessions: ended } = await sessions.endUser(user.userHash, 0)
+    const { epoch, sessions: ended } = await sessions.kick(user.userHash, 0)
     t.equal(epoch, 1)
     t.same([...ended].sort(), [...sids].sort())
     for (const sid of sids) t.match(await rotate(sessions, sid, 0), { outcome: 'GONE' })
     t.equal(await sessions.exists(bystander), true)
     t.match(
-      await sessions.create(user),
+      await sessions.start({ ...user, sid: newSessionId(user.userHash) }),
       { outcome: 'CREATED', epoch: 1 },
       'the next sign-in starts in the new epoch'
     )
-    t.equal((await sessions.endUser(user.userHash, 7)).epoch, 8, 'above what a gateway remembers')
+    t.equal((await sessions.kick(user.userHash, 7)).epoch, 8, 'above what a gateway remembers')
   })
 
   t.test(`${store.driver}: ending a session says what is left`, async (t) => {
     const sessions = open()
     const user = newUser()
     const [one, two] = [await begin(sessions, user), await begin(sessions, user)]
-    t.same(await sessions.end(one), { existed: true, remaining: 1 })
-    t.same(await sessions.end(one), { existed: false, remaining: 1 })
-    t.same(await sessions.end(two), { existed: true, remaining: 0 })
+    t.same(await sessions.destroy(one), { existed: true, remaining: 1 })
+    t.same(await sessions.destroy(one), { existed: false, remaining: 1 })
+    t.same(await sessions.destroy(two), { existed: true, remaining: 0 })
   })
 
   t.test(
@@ -160,11 +161,13 @@ for (const store of stores) {
       const older = await begin(evicting, user)
       await sleep(5)
       await touch(evicting, oldest, 0)
-      const created = await evicting.create(user)
+      const created = await evicting.start({ ...user, sid: newSessionId(user.userHash) })
       t.match(created, { outcome: 'CREATED', evicted: [older] })
       t.equal(await evicting.exists(older), false)
       t.equal(await evicting.exists(oldest), true)
-      t.match(await open({ cap: 2, evicts: false }).create(user), { outcome: 'CAP' })
+      t.match(await open({ cap: 2, evicts: false }).start({ ...user, sid: newSessionId(user.userHash) }), {
+        outcome: 'CAP'
+      })
       t.equal((await evicting.list(user.userHash)).length, 2)
     }
   )
@@ -197,19 +200,11 @@ for (const store of stores) {
     const user = newUser()
     const [one, two] = [await begin(sessions, user), await begin(sessions, user)]
     const other = await begin(sessions)
-    await sessions.markOnline([
-      [one, 0],
-      [two, 0],
-      [other, 0]
-    ])
     t.same(await sessions.online(), { sessions: start.sessions + 3, users: start.users + 2 })
     t.equal((await sessions.page(0, 2)).length, 2)
-    await sessions.markOffline([[one, 1]])
+    await sessions.destroy(one)
     t.same(await sessions.online(), { sessions: start.sessions + 2, users: start.users + 2 })
-    await sessions.markOffline([
-      [two, 0],
-      [other, 0]
-    ])
+    for (const sid of [two, other]) await sessions.destroy(sid)
     t.same(await sessions.online(), start)
     t.equal(userHashOf(one), user.userHash)
   })

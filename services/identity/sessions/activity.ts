@@ -1,4 +1,4 @@
-import type { Sessions } from './sessions.ts'
+import type { SessionProvider } from './provider.ts'
 
 const longestPause = 15_000
 
@@ -14,7 +14,7 @@ interface Seen {
  * parent of a refresh token whose successor is known here to have arrived is replayable elsewhere for no longer than that.
  */
 export class Activity {
-  readonly #sessions: Sessions
+  readonly #sessions: SessionProvider
   readonly #idle: number
   readonly #now: () => number
   readonly #seen = new Map<string, Seen>()
@@ -22,7 +22,7 @@ export class Activity {
   readonly #timer: NodeJS.Timeout
   #saving: Promise<void> = Promise.resolve()
 
-  constructor(sessions: Sessions, idle: number, now: () => number) {
+  constructor(sessions: SessionProvider, idle: number, now: () => number) {
     this.#sessions = sessions
     this.#idle = idle
     this.#now = now

@@ -1,22 +1,12 @@
 import type { Operation, Transaction } from '../../store/store.ts'
+import type { Started } from './provider.ts'
 import { clockLua, type StoredSession } from './records.ts'
-
-export type Created =
-  | {
-      readonly outcome: 'CREATED'
-      readonly epoch: number
-      readonly now: number
-      readonly expiresAt: number
-      /** Sessions that made room: their access tokens have to be revoked. */
-      readonly evicted: readonly string[]
-    }
-  | { readonly outcome: 'CAP' }
 
 /**
  * Begins a session.
  * KEYS session, index, epoch. ARGV sid, uid, idle, absolute, cap, evict (1 or 0), least epoch, address, agent, stamp, prefix, client, methods.
  */
-export const create: Operation<Created> = {
+export const create: Operation<Started> = {
   name: 'session-create',
 
   // SETRANGE writes nothing here. It is refused when Redis is out of memory; a script that began by removing something would go on

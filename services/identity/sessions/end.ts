@@ -1,4 +1,5 @@
 import type { Operation } from '../../store/store.ts'
+import type { Kicked } from './provider.ts'
 import type { StoredSession } from './records.ts'
 
 export interface Ended {
@@ -29,14 +30,8 @@ return {existed, redis.call('ZCARD', KEYS[2])}
   }
 }
 
-export interface EndedAll {
-  /** Tokens with a smaller epoch are void. */
-  readonly epoch: number
-  readonly sessions: readonly string[]
-}
-
 /** Ends every session of a user, and makes every token issued before void. KEYS index, epoch. ARGV prefix, least epoch. */
-export const endUser: Operation<EndedAll> = {
+export const endUser: Operation<Kicked> = {
   name: 'session-end-user',
 
   lua: `

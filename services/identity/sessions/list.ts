@@ -1,5 +1,6 @@
 import type { Operation } from '../../store/store.ts'
-import { fromRow, readLua, type SessionRecord, type StoredSession, toRow } from './records.ts'
+import type { SessionRecord } from './provider.ts'
+import { fromRow, readLua, type StoredSession, toRow } from './records.ts'
 
 /** A user's sessions, the one used last first. KEYS index. ARGV prefix, limit. */
 export const listUser: Operation<readonly SessionRecord[]> = {

@@ -1,13 +1,9 @@
 import type { Operation } from '../../store/store.ts'
+import type { Online } from './provider.ts'
 import { clockLua, onlineSessionsKey } from './records.ts'
 import { userHashLength, userHashOf } from './refresh-token.ts'
 
-export interface Online {
-  readonly sessions: number
-  readonly users: number
-}
-
-const embeddedKey = (sid: string): string => `${onlineSessionsKey}:${sid}`
+export const embeddedOnlineKey = (sid: string): string => `${onlineSessionsKey}:${sid}`
 
 /** Notes who is there. KEYS online sessions, online users. ARGV idle, then sid and age in milliseconds, again and again. */
 export const markOnline: Operation<void> = {
@@ -28,7 +24,7 @@ return 1
   transact(tx, _keys, args) {
     const idle = Number(args[0])
     for (let at = 1; at < args.length; at += 2) {
-      const key = embeddedKey(String(args[at]))
+      const key = embeddedOnlineKey(String(args[at]))
       const seen = tx.now - Number(args[at + 1])
       if (seen + idle > tx.now && seen > (tx.get<number>(key) ?? 0)) tx.put(key, seen, seen + idle - tx.now)
     }
@@ -51,7 +47,7 @@ return 1
 `,
 
   transact(tx, _keys, args) {
-    for (let at = 0; at < args.length; at += 2) tx.remove(embeddedKey(String(args[at])))
+    for (let at = 0; at < args.length; at += 2) tx.remove(embeddedOnlineKey(String(args[at])))
     return 1
   },
 
@@ -70,9 +66,9 @@ return {redis.call('ZCOUNT', KEYS[1], since, '+inf'), redis.call('ZCOUNT', KEYS[
   transact(tx) {
     const users = new Set<string>()
     let sessions = 0
-    for (const { key } of tx.range(embeddedKey(''))) {
+    for (const { key } of tx.range(embeddedOnlineKey(''))) {
       sessions += 1
-      users.add(userHashOf(key.slice(embeddedKey('').length)))
+      users.add(userHashOf(key.slice(embeddedOnlineKey('').length)))
     }
     return [sessions, users.size]
   },
@@ -94,10 +90,10 @@ return redis.call('ZREVRANGEBYSCORE', KEYS[1], '+inf', since, 'LIMIT', ARGV[2], 
 
   transact(tx, _keys, args) {
     const [offset = 0, limit = 0] = args.slice(1).map(Number)
-    return [...tx.range<number>(embeddedKey(''))]
+    return [...tx.range<number>(embeddedOnlineKey(''))]
       .sort((a, b) => b.value - a.value)
       .slice(offset, offset + limit)
-      .map(({ key }) => key.slice(embeddedKey('').length))
+      .map(({ key }) => key.slice(embeddedOnlineKey('').length))
   },
 
   decode: (raw) => raw as string[]

@@ -1,22 +1,6 @@
-/** One session, as the store keeps it. Times are milliseconds since the epoch by the store's clock. */
-export interface SessionRecord {
-  readonly sid: string
-  readonly uid: string
-  /** The user's epoch when the session began. */
-  readonly epoch: number
-  readonly createdAt: number
-  readonly lastSeenAt: number
-  /** When the session ends, however much it is used. */
-  readonly expiresAt: number
-  readonly address: string
-  readonly agent: string
-  /** The client (RFC 6749 1.1) the session was given to. */
-  readonly client: string
-  /** How the user proved to be who they are (RFC 8176). */
-  readonly methods: readonly string[]
-}
+import type { SessionRecord } from './provider.ts'
 
-/** The same in the embedded store, with what only the operations need. */
+/** One session in the embedded store: what is told of it, and what only the operations need. */
 export interface StoredSession extends SessionRecord {
   readonly generation: number
   readonly rotatedAt: number
@@ -24,6 +8,8 @@ export interface StoredSession extends SessionRecord {
   readonly confirmed: number
   /** The user's stamp (password) when the session began. */
   readonly stamp: string
+  /** Its data, as JSON. */
+  readonly data?: readonly (readonly [name: string, json: string])[]
 }
 
 /** Keys of one user share a hash tag, so that an operation on them stays inside one slot of a Redis Cluster. */

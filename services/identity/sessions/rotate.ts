@@ -1,29 +1,9 @@
 import type { Operation } from '../../store/store.ts'
+import type { RotateOutcome } from './provider.ts'
 import { clockLua, type StoredSession } from './records.ts'
 
-/**
- * - ROTATED: the token was the newest; its successor is `generation`.
- * - REPLAY: the token is the immediate parent, shown again inside the grace, or while nobody is known to have got its successor;
- *   `generation` is the successor it already has.
- * - FASTFORWARD: the token is newer than the store remembers: the store lost a write. It counts as the newest.
- * - REUSE: the token is older than that: two parties hold it. The session is gone with this very operation.
- * - EXPIRED, REVOKED: the session was over, by time or because its user's sessions were ended. It is gone.
- * - CLIENT: the session was given to another client than the one that asks. Nothing changed.
- * - LATE: it would be a REUSE, but whoever asked has given up by now: the gateway or the store stood still. Nothing changed.
- * - GONE: there is no such session.
- */
-export type RotateOutcome =
-  | 'ROTATED'
-  | 'REPLAY'
-  | 'FASTFORWARD'
-  | 'REUSE'
-  | 'EXPIRED'
-  | 'REVOKED'
-  | 'CLIENT'
-  | 'LATE'
-  | 'GONE'
-
-export interface Rotated {
+/** What the operation gives; where there is no session any more, or not for this client, most of it says nothing. */
+export interface Rotation {
   readonly outcome: RotateOutcome
   readonly generation: number
   readonly uid: string
@@ -43,7 +23,7 @@ export interface Rotated {
  * KEYS session, index, epoch. ARGV sid, generation, grace, idle, prefix, unconfirmed, confirmed, client ('' for whichever),
  * and until when a reuse counts, in milliseconds of the store's clock (0: always).
  */
-export const rotate: Operation<Rotated> = {
+export const rotate: Operation<Rotation> = {
   name: 'session-rotate',
 
   lua: `${clockLua}

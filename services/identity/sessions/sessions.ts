@@ -1,75 +1,46 @@
 import type { Store } from '../../store/store.ts'
-import { type Created, create } from './create.ts'
-import { type Ended, type EndedAll, endOutdated, endSession, endUser } from './end.ts'
+import { create } from './create.ts'
+import { dataArgs, readData, writeData } from './data.ts'
+import { type Ended, endOutdated, endSession, endUser } from './end.ts'
+import { oldestOnline, prune } from './gc.ts'
 import { listUser, readSession } from './list.ts'
-import { countOnline, markOffline, markOnline, type Online, pageOnline } from './online.ts'
+import { countOnline, markOffline, markOnline, pageOnline } from './online.ts'
+import type {
+  DataRead,
+  DataWritten,
+  Kicked,
+  NewSession,
+  Online,
+  Presented,
+  RotateOutcome,
+  SessionPolicy,
+  SessionProvider,
+  SessionRecord,
+  Started,
+  Use
+} from './provider.ts'
 import {
   epochKey,
   indexKey,
   onlineSessionsKey,
   onlineUsersKey,
-  type SessionRecord,
   sessionKey,
   sessionPrefix
 } from './records.ts'
-import { newSessionId, userHashOf } from './refresh-token.ts'
-import { type Rotated, rotate } from './rotate.ts'
+import { userHashOf } from './refresh-token.ts'
+import { type Rotation, rotate } from './rotate.ts'
 import { exists, touch } from './touch.ts'
-
-export interface SessionPolicy {
-  /** Milliseconds without use after which a session ends. */
-  readonly idle: number
-  /** Milliseconds after which a session ends in any case. */
-  readonly absolute: number
-  /** Milliseconds in which a used refresh token may be shown again. */
-  readonly grace: number
-  /** The same for one whose successor nobody is known to have got. */
-  readonly unconfirmed: number
-  /** Sessions a user may have; 0 for any number. */
-  readonly cap: number
-  readonly evicts: boolean
-}
-
-export interface NewSession {
-  readonly uid: string
-  readonly userHash: string
-  readonly stamp: string
-  readonly leastEpoch: number
-  readonly address: string
-  readonly agent: string
-  readonly client: string
-  readonly methods: readonly string[]
-}
-
-/** A refresh token that is shown. */
-export interface Presented {
-  readonly sid: string
-  readonly generation: number
-  /** The newest generation this gateway has seen a token of; the store may not have heard of it yet. */
-  readonly confirmed: number
-  /** The client that shows it, when it says so. */
-  readonly client: string | undefined
-  /** Gives the last but one generation its successor for as long as the session lives: browsers lose answers all the time. */
-  readonly isPatient?: boolean
-  /** When its client was last known to wait for the answer, by performance.now(). */
-  readonly askedAt: number
-}
-
-/** The use of a session, `age` milliseconds ago; `confirmed` is the newest generation a token of which was used. */
-export interface Use {
-  readonly sid: string
-  readonly age: number
-  readonly confirmed: number
-}
 
 const onlineKeys = [onlineSessionsKey, onlineUsersKey]
 const maxListed = 1000
 const atMostTouches = 256
+const atMostSwept = 4096
+const endings: ReadonlySet<RotateOutcome> = new Set(['REUSE', 'EXPIRED', 'REVOKED'])
 /** Milliseconds from a client's question to the store, beyond which its token having been used may be the client's own doing. */
 const patience = 250
 
-/** The sessions in the store: every decision about one is a single atomic operation by the store's clock. */
-export class Sessions {
+/** The provider that the gateway brings along: sessions in its store, every decision about one a single operation by the store's clock. */
+export class Sessions implements SessionProvider {
   readonly #store: Store
   readonly #policy: SessionPolicy
   /** Milliseconds the store's clock is ahead of ours; unknown until it has told its time. */
@@ -80,12 +51,10 @@ export class Sessions {
     this.#policy = policy
   }
 
-  /** Always a new id: what a caller brought along never becomes a session. */
-  async create(session: NewSession): Promise<Created & { readonly sid: string }> {
+  async start(session: NewSession): Promise<Started> {
     const { idle, absolute, cap, evicts } = this.#policy
-    const { uid, userHash, leastEpoch, address, agent, stamp, client, methods } = session
-    const sid = newSessionId(userHash)
-    const created = await this.#store.run(
+    const { sid, uid, userHash, leastEpoch, address, agent, stamp, client, methods } = session
+    const started = await this.#store.run(
       create,
       [sessionKey(userHash, sid), indexKey(userHash), epochKey(userHash)],
       [
@@ -104,40 +73,51 @@ export class Sessions {
         methods.join(' ')
       ]
     )
-    return { ...created, sid }
+    if (started.outcome === 'CREATED') {
+      // The count of who is online may be late, a sign-in may not fail for it.
+      this.#leave(started.evicted, 1)
+      await this.#markOnline([[sid, 0]]).catch(() => {})
+    }
+    return started
   }
 
-  async rotate(presented: Presented): Promise<Rotated> {
+  async rotate(presented: Presented): Promise<Rotation> {
     const { sid, generation, confirmed, client = '', isPatient = false, askedAt } = presented
     const hash = userHashOf(sid)
     const { unconfirmed, idle, absolute } = this.#policy
     const grace = isPatient ? absolute : this.#policy.grace
     const asked = Date.now() - (performance.now() - askedAt)
     const deadline = this.#ahead === undefined ? 0 : Math.ceil(asked + this.#ahead + patience)
-    const rotated = await this.#store.run(
+    const rotation = await this.#store.run(
       rotate,
       [sessionKey(hash, sid), indexKey(hash), epochKey(hash)],
       [sid, generation, grace, idle, sessionPrefix(hash), unconfirmed, confirmed, client, deadline]
     )
-    this.#ahead = Number.isFinite(rotated.now) ? rotated.now - Date.now() : this.#ahead
-    return rotated
+    this.#ahead = Number.isFinite(rotation.now) ? rotation.now - Date.now() : this.#ahead
+    if (endings.has(rotation.outcome)) this.#leave([sid], rotation.remaining)
+    return rotation
   }
 
-  end(sid: string): Promise<Ended> {
+  async destroy(sid: string): Promise<Ended> {
     const hash = userHashOf(sid)
-    return this.#store.run(endSession, [sessionKey(hash, sid), indexKey(hash)], [sid, sessionPrefix(hash)])
+    const keys = [sessionKey(hash, sid), indexKey(hash)]
+    const ended = await this.#store.run(endSession, keys, [sid, sessionPrefix(hash)])
+    this.#leave([sid], ended.remaining)
+    return ended
   }
 
-  endUser(userHash: string, leastEpoch: number): Promise<EndedAll> {
-    return this.#store.run(
-      endUser,
-      [indexKey(userHash), epochKey(userHash)],
-      [sessionPrefix(userHash), leastEpoch]
-    )
+  async kick(userHash: string, leastEpoch: number): Promise<Kicked> {
+    const keys = [indexKey(userHash), epochKey(userHash)]
+    const kicked = await this.#store.run(endUser, keys, [sessionPrefix(userHash), leastEpoch])
+    this.#leave(kicked.sessions, 0)
+    return kicked
   }
 
-  endOutdated(userHash: string, stamp: string): Promise<readonly string[]> {
-    return this.#store.run(endOutdated, [indexKey(userHash)], [sessionPrefix(userHash), stamp])
+  async endOutdated(userHash: string, stamp: string): Promise<readonly string[]> {
+    const keys = [indexKey(userHash)]
+    const ended = await this.#store.run(endOutdated, keys, [sessionPrefix(userHash), stamp])
+    this.#leave(ended, 0)
+    return ended
   }
 
   exists(sid: string): Promise<boolean> {
@@ -163,15 +143,6 @@ export class Sessions {
     return this.#store.run(countOnline, onlineKeys, [this.#policy.idle])
   }
 
-  markOnline(used: readonly (readonly [sid: string, age: number])[]): Promise<void> {
-    return this.#store.run(markOnline, onlineKeys, [this.#policy.idle, ...used.flat()])
-  }
-
-  markOffline(ended: readonly (readonly [sid: string, remaining: number])[]): Promise<void> {
-    if (ended.length === 0) return Promise.resolve()
-    return this.#store.run(markOffline, onlineKeys, ended.flat())
-  }
-
   /** Notes the use of many sessions, a bounded number of operations at a time. */
   async touch(used: readonly Use[]): Promise<void> {
     const { idle } = this.#policy
@@ -184,7 +155,49 @@ export class Sessions {
         })
       )
       const alive = some.filter((_, index) => found[index])
-      if (alive.length > 0) await this.markOnline(alive.map(({ sid, age }) => [sid, age] as const))
+      if (alive.length > 0) await this.#markOnline(alive.map(({ sid, age }) => [sid, age] as const))
     }
+  }
+
+  readData(sid: string, name: string): Promise<DataRead> {
+    return this.#store.run(readData, [sessionKey(userHashOf(sid), sid)], dataArgs(name))
+  }
+
+  writeData(sid: string, name: string, json = ''): Promise<DataWritten> {
+    const { idle } = this.#policy
+    return this.#store.run(writeData, [sessionKey(userHashOf(sid), sid)], dataArgs(name, json, idle))
+  }
+
+  /** Sessions that are over the store forgets by itself; what points at them is looked for among those seen longest ago. */
+  async gc(): Promise<number> {
+    const { swept, sids } = await this.#store.run(oldestOnline, onlineKeys, [this.#policy.idle, atMostSwept])
+    let gone = 0
+    for (let at = 0; at < sids.length; at += atMostTouches) {
+      const some = sids.slice(at, at + atMostTouches)
+      const found = await Promise.all(
+        some.map((sid) => {
+          const hash = userHashOf(sid)
+          return this.#store.run(prune, [sessionKey(hash, sid), indexKey(hash)], [sid, sessionPrefix(hash)])
+        })
+      )
+      const ended = some.flatMap((sid, index) =>
+        found[index]!.isGone ? [[sid, found[index]!.remaining]] : []
+      )
+      if (ended.length === 0) continue
+      await this.#store.run(markOffline, onlineKeys, ended.flat())
+      gone += ended.length
+    }
+    return swept + gone
+  }
+
+  #markOnline(used: readonly (readonly [sid: string, age: number])[]): Promise<void> {
+    return this.#store.run(markOnline, onlineKeys, [this.#policy.idle, ...used.flat()])
+  }
+
+  /** Nobody waits for the count: the other gateways have to hear first that the sessions ended. What is missed `gc` finds. */
+  #leave(ended: readonly string[], remaining: number): void {
+    if (ended.length === 0) return
+    const left = ended.flatMap((sid) => [sid, remaining])
+    this.#store.run(markOffline, onlineKeys, left).catch(() => {})
   }
 }
