@@ -4,32 +4,43 @@ import type { Explanation } from '../../routes/admin/explanation.ts'
 interface ExplainOptions {
   readonly json?: boolean
   readonly live?: boolean
+  readonly static?: boolean
   readonly header: readonly string[]
 }
 
 /**
- * `toll explain`: which route of the config a request takes and what that route asks for, or why it takes none. With `--live` the
- * running gateway says what it would do with the request, credential and all, and why.
+ * `toll explain`: what the running gateway would do with a request, credential and all, and why. Where none answers: which route
+ * of the config the request takes and what that route asks for, or why it takes none.
  */
 export function explainCommand(program: Command): void {
   program
     .command('explain')
-    .description('say which route a request takes and what it asks for, or why it is refused')
+    .description('say what the running gateway, or else the config, makes of a request, and why')
     .argument('<method>', 'such as GET')
     .argument('<url>', 'the whole URL, or a path')
     .option('-H, --header <name: value>', 'a header of the request; may be given again', collect, [])
-    .option('--live', 'ask the running gateway: it checks the credential and the rules, and uses nothing up')
+    .option(
+      '--live',
+      'fail when no gateway answers; asked, it checks credential and rules and uses nothing up'
+    )
+    .option('--static', 'ask no gateway: say what the config says')
     .option('--json', 'print the answer as JSON')
     .action(async (method: string, url: string, options: ExplainOptions, command: Command) => {
       const { json, live } = options
+      if (live === true && options.static === true) throw new Error('--live and --static exclude each other.')
       const lines = options.header.map(headerOf)
-      if (live === true) {
+      if (options.static !== true) {
         const { adminRequest } = await import('../admin-client.ts')
         const { explanationText } = await import('../explanation-text.ts')
         const body = { method, url, headers: byName(lines) }
-        const answer = (await adminRequest(command, 'POST', '/admin/explain', body)) as Explanation
-        print(json, answer, explanationText(answer))
-        return
+        try {
+          const answer = (await adminRequest(command, 'POST', '/admin/explain', body)) as Explanation
+          print(json, answer, explanationText(answer))
+          return
+        } catch (error) {
+          if (live === true) throw error
+          process.stderr.write(`What the config says, since ${(error as Error).message}\n`)
+        }
       }
       const { readConfig } = await import('../read-config.ts')
       const { askedRequest } = await import('../../routes/table/asked-request.ts')

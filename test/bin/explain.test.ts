@@ -20,7 +20,9 @@ const config = JSON.stringify({
 })
 
 const explain = async (args: readonly string[]) => {
-  const { ended, output } = runToll(t, ['explain', ...args, '--json'], { 'gateway.config.json': config })
+  const { ended, output } = runToll(t, ['explain', '--static', ...args, '--json'], {
+    'gateway.config.json': config
+  })
   t.equal(await ended, 0, output.err)
   return JSON.parse(output.out) as Record<string, unknown>
 }
@@ -35,6 +37,18 @@ t.test('toll explain names the route, what it asks for, and what the service see
   })
   t.match(await explain(['POST', '/items/7', '-H', 'X-Beta: yes']), { route: 'beta', auth: 'none' })
   t.match(await explain(['get', 'http://shop.example/mine/%7e']), { path: '/mine/~', route: 'mine' })
+})
+
+t.test('toll explain says that no gateway was asked', async (t) => {
+  const files = { 'gateway.config.json': config }
+  const env = { TOLL_ADMIN_URL: 'http://127.0.0.1:1', TOLL_ADMIN_TOKEN: 'any' }
+  const plain = runToll(t, ['explain', 'GET', '/items/7'], files, env)
+  t.equal(await plain.ended, 0)
+  t.match(plain.output.out, /^route +items$/m)
+  t.match(plain.output.err, /^What the config says, since no gateway answers on http:\/\/127\.0\.0\.1:1;/)
+  const live = runToll(t, ['explain', '--live', 'GET', '/items/7'], files, env)
+  t.equal(await live.ended, 1)
+  t.match(live.output, { out: '', err: /no gateway answers/ })
 })
 
 t.test('toll explain says why a request takes no route', async (t) => {

@@ -448,10 +448,10 @@ t.test('what is asked has to be a request', async (t) => {
   t.equal((await ask('POST', `${admin}/admin/explain`, { token: user, json: {} })).status, 403)
 })
 
-t.test('toll explain --live asks the running gateway', async (t) => {
+t.test('toll explain asks the running gateway', async (t) => {
   const env = { TOLL_ADMIN_URL: admin, TOLL_ADMIN_TOKEN: adminToken }
   const toll = async (...args: string[]) => {
-    const { ended, output } = runToll(t, ['explain', '--live', ...args], {}, env)
+    const { ended, output } = runToll(t, ['explain', ...args], {}, env)
     t.equal(await ended, 0, output.err)
     return output.out
   }
