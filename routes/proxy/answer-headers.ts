@@ -26,6 +26,9 @@ const forbiddenTrailers = new Set([
 /** Gateway headers that stand beside the service's own instead of replacing them. */
 const additive = new Set(['set-cookie', 'vary'])
 
+/** What some caches obey instead of Cache-Control (RFC 9213 and what was before it). */
+const cacheOrders = /(?:^|-)cdn-cache-control$|^(?:surrogate-control|edge-control|x-accel-expires)$/
+
 /** Header values as Fastify keeps them. */
 export type OwnHeaders = Readonly<Record<string, string | number | string[] | undefined>>
 
@@ -49,11 +52,14 @@ export function answerHeaders(
 ): string[] {
   const named = connectionNames(headers)
   const kept: string[] = []
+  // With a session's cookies in it an answer is for one browser, whatever the service thinks of it.
+  const isSecret = own['cache-control'] === 'no-store'
   for (let index = 0; index < headers.length; index += 2) {
     const name = headers[index]!
     const value = headers[index + 1]!
     const key = name.toLowerCase()
     if (hopByHop.has(key) || named?.has(key)) continue
+    if (isSecret && cacheOrders.test(key)) continue
     if (key === 'trailer' && !hasTrailers(status, headers, place)) continue
     if (own[key] !== undefined && !additive.has(key)) continue
     if (key === 'set-cookie' && place.hidesCookies && isOwnCookie(value)) continue
