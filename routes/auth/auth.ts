@@ -60,7 +60,8 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
         isGone: () => reply.raw.destroyed,
         device: cookieOf(request.headers.cookie, deviceCookie)
       })
-      if (grant.device !== undefined) {
+      // Not where another site has the browser sign in: the mark of its own user would be gone.
+      if (grant.device !== undefined && request.headers['sec-fetch-site'] !== 'cross-site') {
         // For this door only: no service sees it, and no other page can make a browser send it.
         const scope = `Path=${paths.login}; Max-Age=${deviceAge}; HttpOnly; Secure; SameSite=Strict`
         reply.header('set-cookie', `${deviceCookie}=${grant.device}; ${scope}`)

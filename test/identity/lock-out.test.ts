@@ -321,7 +321,7 @@ for (const store of await storeConfigs(t)) {
   )
 
   t.test(`${store.driver}: a browser that has signed in is known, an administrator unlocks`, async (t) => {
-    const { login, asAdmin, admin, token } = await start(t, {
+    const { login, asAdmin, admin, token, origin } = await start(t, {
       store,
       auth: { ...auth, lockout: { failures: 0, perUser: 2 } }
     })
@@ -338,6 +338,12 @@ for (const store of await storeConfigs(t)) {
     t.equal(known.status, 200)
     t.equal(known.headers.get('set-cookie'), null, 'it has one')
     t.equal((await login('kesa', '123', pair)).status, 200, "another user's is none")
+    const elsewhere = await ask('POST', `${origin}/auth/login`, {
+      form: 'username=kesa&password=123',
+      headers: { 'sec-fetch-site': 'cross-site' }
+    })
+    t.equal(elsewhere.status, 200)
+    t.equal(elsewhere.headers.get('set-cookie'), null, 'no other site takes the mark away')
     const env = { TOLL_ADMIN_URL: admin, TOLL_ADMIN_TOKEN: token() }
     const toll = runToll(t, ['user', 'unlock', 'tess'], {}, env)
     t.equal(await toll.ended, 0, toll.output.err)
