@@ -11,7 +11,8 @@ import { usersSlice } from './users/slice.ts'
 
 const closed = { additionalProperties: false } as const
 const headerName = "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$"
-const door = '^(/[A-Za-z0-9._~-]+)+$'
+/** No part may be a dot or two: nobody could ask for it. */
+const door = '^(/(?![.]{1,2}(/|$))[A-Za-z0-9._~-]+)+$'
 
 const Door = (description: string, path: string) =>
   Type.String({ description, default: path, pattern: door, maxLength: 200 })

@@ -322,6 +322,8 @@ t.test('a refusal is logged with its reason, and no token ever is', async (t) =>
 t.test('configs that would lock a door are refused', async (t) => {
   const refused = (config: Config) => t.rejects(startGateway(t, config, { files }), { name: 'ConfigError' })
   await refused({ auth: { users, paths: { login: '/x', logout: '/x' } } })
+  for (const logout of ['/./out', '/a/../out', '/out/..'])
+    await refused({ auth: { users, paths: { logout } } })
   await refused({
     auth: { users },
     services: { app: { nodes: ['http://127.0.0.1:9'] } },
