@@ -8,6 +8,7 @@ import { guardedAs } from '../../plugins/door-limit.ts'
 import { accessOf } from '../../services/identity/access.ts'
 import type { Caller, Grant, Identity } from '../../services/identity/identity.ts'
 import { openIdentity } from '../../services/identity/open.ts'
+import { takeRefreshToken } from '../../services/identity/sessions/refresh-token.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Verified } from '../../services/identity/tokens/verifier.ts'
 import { cookieOf, deviceCookie } from '../../services/identity/users/device.ts'
@@ -121,7 +122,7 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
         if (shown === undefined || !isProblem(refusal) || refusal.statusCode !== 401) throw refusal
       }
     }
-    const session = identity.sessionOf(shown)
+    const session = (await takeRefreshToken(shown, identity.keys))?.session
     if (session === undefined) throw InvalidGrant([], { reason: 'refresh.malformed' })
     return session
   }

@@ -64,6 +64,7 @@ export class SignIn {
       throw BadRequest(['"client_id" is not a client of this gateway.'], { reason: 'client' })
     }
     if (revocations.isClientRevoked(client)) throw clientRevoked()
+    await keys.ready()
     const attempt = await lockOut.begin(name, caller)
     const user = await users?.verifyCredentials(name, password, { ...caller, client })
     if (user === undefined) {
@@ -98,7 +99,7 @@ export class SignIn {
       client,
       methods: passwordMethods
     }
-    return { ...this.#grant(user, session), device }
+    return { ...(await this.#grant(user, session)), device }
   }
 
   /** Exchanges a refresh token. Shown twice by one who lost the answer it gives the same successor; later it ends the session. */
@@ -114,8 +115,10 @@ export class SignIn {
     { session: sid, generation }: RefreshToken,
     how: Pick<Presented, 'client' | 'isPatient'>
   ): Promise<Grant> {
-    const { sessions, users, revocations, activity, warn } = this.#parts
+    const { sessions, users, keys, revocations, activity, warn } = this.#parts
     const askedAt = performance.now()
+    // Before its token is spent: without a key to sign with the client keeps the one it has.
+    await keys.ready()
     // Asked before its token is spent: the client may be let in again.
     if (revocations.hasRevokedClients) {
       const session = await sessions.read(sid)
@@ -161,8 +164,10 @@ export class SignIn {
     if (session !== undefined) await users.find(session.uid)
   }
 
-  #grant(user: User, session: GrantedSession): Grant {
+  async #grant(user: User, session: GrantedSession): Promise<Grant> {
     const { issuer, audience, access, keys, now } = this.#parts
+    // Again: its key may have been revoked while the store was asked.
+    await keys.ready()
     const iat = Math.floor(now() / 1000)
     const endsIn = Math.max(1, Math.floor((session.expiresAt - session.now) / 1000))
     const left = Math.max(1, Math.min(Math.floor(access / 1000), endsIn))

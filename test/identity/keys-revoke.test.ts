@@ -185,6 +185,56 @@ t.test('a revoked refresh key: its sessions need a new sign-in', async (t) => {
   t.equal((await refresh(a.origin, fresh.body.refresh_token)).status, 200)
 })
 
+t.test('while the only key is revoked at one gateway, nobody is refused a refresh at another', async (t) => {
+  const a = await start(t, newKeys(Date.now()))
+  const b = await start(t, [], a.keyPath)
+  const { body } = await login(a.origin)
+  let { access_token, refresh_token } = body
+  for (let round = 0; round < 5; round += 1) {
+    // One after the other without a pause, so that some come between the end of the old key and the news of the next.
+    let isOver = false
+    const refreshing = (async () => {
+      const found = new Set<number>()
+      while (!isOver) {
+        const answer = await refresh(b.origin, refresh_token)
+        found.add(answer.status)
+        if (answer.status !== 200) break
+        access_token = answer.body.access_token
+        refresh_token = answer.body.refresh_token
+      }
+      return [...found]
+    })()
+    t.equal((await revoke(a, kidOf(access_token))).status, 200)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    isOver = true
+    t.same(await refreshing, [200])
+  }
+})
+
+t.test(
+  'a gateway whose own copy of the file has no other key: 503 until it has, and nothing is lost',
+  async (t) => {
+    const keys = newKeys(Date.now())
+    const [a, b] = [await start(t, keys), await start(t, keys)]
+    const { body } = await login(a.origin)
+    t.equal((await revoke(a, keys[0]!.kid)).status, 200)
+    t.ok((await within1s(async () => (await me(b.origin, body.access_token)) === 401)) < 1000)
+    // 1. Nobody signs there, and no refresh token is used up for nothing.
+    for (const answer of [await login(b.origin), await refresh(b.origin, body.refresh_token)])
+      t.match(answer, { status: 503, body: { code: 'KEYS_UNAVAILABLE' } })
+    const { body: session } = await refresh(a.origin, body.refresh_token)
+    t.equal(await me(a.origin, session.access_token), 200)
+    t.equal((await refresh(b.origin, session.refresh_token)).status, 503)
+    // 2. It would not start again like that, and says what to do.
+    await t.rejects(start(t, [], b.keyPath), { message: /no key in force for "sig".*toll key rotate --now/ })
+    // 3. With the file of the gateway that made the successor all goes on.
+    writeFileSync(b.keyPath, readFileSync(a.keyPath), { mode: 0o600 })
+    t.ok((await within1s(async () => (await login(b.origin)).status === 200)) < 1000)
+    t.equal(await me(b.origin, session.access_token), 200)
+    t.equal((await refresh(b.origin, session.refresh_token)).status, 200)
+  }
+)
+
 t.test('without the store a key is revoked here, 202, and elsewhere once the store is back', async (t) => {
   const keys = newKeys(Date.now())
   const a = await start(t, keys)

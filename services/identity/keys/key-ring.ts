@@ -21,7 +21,8 @@ import type { NewAlgorithm, SigningKey } from './signing-key.ts'
 const pollInterval = 1000
 /** Milliseconds between two looks at the file for a kid nobody knows. */
 const lookPause = 100
-const uses = ['sig', 'refresh', 'user-hash'] as const
+const signing = ['sig', 'refresh'] as const
+const uses = [...signing, 'user-hash'] as const
 
 export interface KeyRingOptions {
   readonly now?: () => number
@@ -191,6 +192,16 @@ export class KeyRing {
   look(): Promise<void> {
     this.#looking ??= this.#lookSoon()
     return this.#looking
+  }
+
+  /**
+   * Resolves when there are keys to sign with: the successor of a revoked one may have come into the file a moment ago. Rejects
+   * with KeysUnavailable when there are none.
+   */
+  async ready(): Promise<void> {
+    const isMissing = signing.some((use) => activeOf(this.#records.values(), use, this.#now()) === undefined)
+    if (isMissing) await this.look()
+    for (const use of signing) this.#activeOf(use)
   }
 
   close(): void {
