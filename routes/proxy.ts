@@ -60,6 +60,7 @@ export function planRoutes(options: ProxyOptions): Plans {
         throw new TypeError(`route "${route.id}": there is no service "${route.service}"`)
       const access = accessOf(route)
       const endsWithToken = access.onExpiry === 'close'
+      const isOnce = access.oneTime
       const assertion =
         access.assertion && assertions !== undefined
           ? {
@@ -70,7 +71,7 @@ export function planRoutes(options: ProxyOptions): Plans {
       const keepsMethod = withMethods.has(route.service)
       return [
         route,
-        { tunnels, open, route, pool, headers, endsWithToken, assertion, keepsMethod, hidesCookies }
+        { tunnels, open, route, pool, headers, endsWithToken, isOnce, assertion, keepsMethod, hidesCookies }
       ]
     })
   )

@@ -34,6 +34,8 @@ export interface Plan {
   readonly open: OpenExchanges
   /** Whether WebSockets and event streams end with the token that let them in. */
   readonly endsWithToken: boolean
+  /** Whether a request is used up by being sent, so that it is not sent twice. */
+  readonly isOnce: boolean
   readonly assertion: Assertion | undefined
   /** Whether any route to the service lists methods. */
   readonly keepsMethod: boolean

@@ -7,7 +7,7 @@ import type { Plan } from './call.ts'
 export function outgoingFor(
   node: UpstreamNode,
   { raw, exchange }: FastifyRequest,
-  { route, pool }: Plan,
+  { route, pool, isOnce }: Plan,
   path: string,
   headers: readonly string[]
 ): Outgoing {
@@ -23,6 +23,7 @@ export function outgoingFor(
     body: hasBody ? raw : undefined,
     length,
     maxBody: route.maxBody.bytes,
+    isOnce,
     timeouts: {
       connect,
       response: route.responseTimeout ?? response,

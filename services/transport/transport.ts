@@ -36,6 +36,8 @@ export interface Outgoing {
   /** Bytes the client announced; undefined for a chunked body. */
   readonly length: number | undefined
   readonly maxBody: number
+  /** What a service may have seen of it is never sent again, whatever the method. */
+  readonly isOnce?: boolean
   readonly timeouts: Timeouts
 }
 

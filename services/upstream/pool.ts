@@ -41,7 +41,7 @@ export class Pool {
       return nothing
     }
     const outgoing = prepare(first)
-    const { method } = outgoing
+    const isRepeatable = mayBeSeenTwice(outgoing)
     let node = first
     const maxIdle = idleLimit(outgoing)
     let retries = 0
@@ -49,11 +49,11 @@ export class Pool {
     const attempt: Attempt = new Attempt(outgoing, sink, (setback) => {
       if (setback.kind === 'connect' || setback.reason === 'connect_timeout') this.eject(node)
       if (!setback.isRepeatable) return attempt.fail(setback)
-      if (setback.wasStale && staleRetries === 0 && idempotent.has(method)) {
+      if (setback.wasStale && staleRetries === 0 && isRepeatable) {
         staleRetries += 1
         return attempt.start(node.client, 0)
       }
-      if (retries >= this.attempts || !this.#mayRepeat(setback, method)) return attempt.fail(setback)
+      if (retries >= this.attempts || !mayRepeat(setback, isRepeatable)) return attempt.fail(setback)
       const next = this.pick(node)
       if (next === undefined || (next === node && setback.isUnsent)) return attempt.fail(setback)
       retries += 1
@@ -99,19 +99,21 @@ export class Pool {
     if (best !== undefined) best.current -= total
     return best
   }
-
-  /** What was never sent may go elsewhere; what may have been seen only when seeing it twice does no harm (RFC 9110 9.2.2). */
-  #mayRepeat({ isUnsent, isClosed }: Setback, method: string): boolean {
-    return isUnsent || (isClosed && idempotent.has(method))
-  }
 }
+
+/** What was never sent may go elsewhere; what may have been seen only when seeing it twice does no harm (RFC 9110 9.2.2). */
+const mayRepeat = ({ isUnsent, isClosed }: Setback, isRepeatable: boolean): boolean =>
+  isUnsent || (isClosed && isRepeatable)
+
+const mayBeSeenTwice = ({ method, isOnce }: Outgoing): boolean => isOnce !== true && idempotent.has(method)
 
 /**
  * How long a connection may have been idle to be given this request: a node closes idle ones at any moment. What can be repeated takes any,
  * what can be repeated but not from what is kept of its body a new one, and the rest one that was just in use.
  */
-function idleLimit({ method, body, length }: Outgoing): number {
-  if (!idempotent.has(method)) return 1000
+function idleLimit(outgoing: Outgoing): number {
+  if (!mayBeSeenTwice(outgoing)) return 1000
+  const { body, length } = outgoing
   const isKept = body === undefined || (length !== undefined && length <= maxKept)
   return isKept ? Number.POSITIVE_INFINITY : 0
 }

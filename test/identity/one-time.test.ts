@@ -115,3 +115,28 @@ t.test(
     t.ok(reasons().includes('claims.jti'))
   }
 )
+
+t.test('what a service may have seen is never sent to it again', async (t) => {
+  const up = await httpUpstream(t, ({ url }, response) => {
+    if (url === '/warm') response.end('warm')
+    else response.socket?.destroy()
+  })
+  const gateway = await startGateway(t, {
+    auth: { users: { path: join(directory, 'users.json') }, keys: { path: join(directory, 'keys.json') } },
+    services: { up: { nodes: [up.url], retry: { attempts: 3 } } },
+    routes: [
+      { id: 'warm', path: '/warm', service: 'up', auth: 'none' },
+      { id: 'once', path: '/once', service: 'up', auth: { oneTime: true } },
+      { id: 'often', path: '/often', service: 'up' }
+    ]
+  })
+  const sent = (path: string) => up.requests.filter(({ url }) => url === path).length
+  for (const path of ['/once', '/often']) {
+    // Over a connection that is open already, as over a new one.
+    await ask('GET', `${gateway.origin}/warm`)
+    const token = await login(gateway.origin)
+    t.equal((await ask('GET', gateway.origin + path, { token })).status, 502)
+  }
+  t.equal(sent('/once'), 1)
+  t.ok(sent('/often') > 1, 'where it does no harm it is')
+})
