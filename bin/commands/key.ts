@@ -50,7 +50,7 @@ export function keyCommand(program: Command): void {
       if (!existsSync(path)) {
         // Keys to be handed out to several gateways, before any of them runs.
         const { createFile } = await import('../../services/identity/files/private-file.ts')
-        const first = newKeys(now, algorithm)
+        const first = newKeys(now, algorithm, lives.perUser)
         await createFile(path, writeKeys(first))
         const kids = first.map(({ kid }) => kid)
         say(
@@ -95,6 +95,7 @@ interface RotateOptions {
 
 interface KeySettings extends Pick<Rotation, 'accessLife' | 'refreshLife'> {
   readonly path: string
+  readonly perUser: boolean
   readonly algorithm: NewAlgorithm
 }
 
@@ -105,7 +106,8 @@ async function keySettings(command: Command): Promise<KeySettings> {
   const { value, directory } = await loadGatewayConfig(configPath(command))
   if (value.auth === undefined) throw new Error('the config has no "auth", so there are no keys.')
   const { path, algorithm } = value.auth.keys
-  return { path: resolve(directory, path), algorithm, ...keyLives(value.auth) }
+  const perUser = value.auth.signing === 'per-user'
+  return { path: resolve(directory, path), algorithm, perUser, ...keyLives(value.auth) }
 }
 
 async function algorithmOf(name: string | undefined, fallback: NewAlgorithm): Promise<NewAlgorithm> {

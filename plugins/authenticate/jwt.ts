@@ -3,7 +3,10 @@ import type { FastifyInstance, FastifyReply } from 'fastify'
 import { missing } from '../../services/identity/challenge.ts'
 import type { Identity } from '../../services/identity/identity.ts'
 import { signingAlgorithms } from '../../services/identity/keys/signing-key.ts'
+import { signForUser } from '../../services/identity/keys/user-tokens.ts'
 import type { AccessClaims } from '../../services/identity/tokens/claims.ts'
+import type { JSONObject } from '../../services/identity/tokens/strict-json.ts'
+import { ownerOf } from '../../services/identity/tokens/user-key.ts'
 import { bearerOf } from './bearer.ts'
 import { refused } from './refusals.ts'
 
@@ -28,8 +31,10 @@ export async function registerJwt(
     secret: {
       private: (_request, _payload, done) => done(null, keys.active().signer),
       public: (_request, token, done) => {
-        const { header } = token as { header: { kid?: unknown } }
-        const key = typeof header.kid === 'string' ? keys.checker(header.kid) : undefined
+        const { header, payload } = token as { header: { kid?: unknown }; payload: JSONObject }
+        // A user's key comes as bytes, for which the plugin keeps no verifier.
+        const key =
+          typeof header.kid === 'string' ? keys.checker(header.kid, ownerOf(issuer, payload)) : undefined
         if (key === undefined) done(refused('kid') as unknown as Error, undefined)
         else done(null, key)
       }
@@ -65,9 +70,15 @@ export async function registerJwt(
   })
 }
 
-/** An access token with these claims (RFC 9068), signed by the active key. */
-export function signAccess(reply: FastifyReply, identity: Identity, claims: AccessClaims): Promise<string> {
-  const { kid, alg, signer } = identity.keys.active()
+/** An access token with these claims (RFC 9068), signed by the active key or that of its user. */
+export async function signAccess(
+  reply: FastifyReply,
+  identity: Identity,
+  claims: AccessClaims
+): Promise<string> {
+  const { keys } = identity
+  if (keys.isPerUser) return signForUser(keys, claims, (sentence) => reply.log.warn(sentence))
+  const { kid, alg, signer } = keys.active()
   return reply.jwtSign(claims, {
     key: signer,
     algorithm: alg,

@@ -15,7 +15,7 @@ export function evidenceOf(
   { audience }: Pick<Access, 'audience'>,
   verdict: Holder | Refusal
 ): Evidence {
-  if (typeof verdict !== 'string') return holderOf(verdict)
+  if (typeof verdict !== 'string') return holderOf(parts, verdict)
   if (kind === 'api-key') return parts.apiKeys?.describe(value) ?? {}
   const segments = splitCompact(value)
   if (segments === undefined) return { length: value.length, segments: value.split('.').length }
@@ -23,16 +23,20 @@ export function evidenceOf(
   // Nothing of the payload before the signature held: until then anybody may have written it.
   const isSigned = /^(claims|revoked)\.|^(stale|store)$/.test(verdict)
   const claims = isSigned ? readObject(Buffer.from(segments[1], 'base64url'), 16) : undefined
-  return claims === undefined ? { alg, kid, typ } : { kid, ...decisive(parts, verdict, claims, audience) }
+  const signing = signingOf(parts, kid)
+  if (claims === undefined) return { alg, kid, typ, ...signing }
+  return { kid, ...signing, ...decisive(parts, verdict, claims, audience) }
 }
 
-const holderOf = ({ subject, session, scopes, key, isOwn }: Holder): Evidence => ({
-  subject,
-  session,
-  key,
-  scopes,
-  isOwn
-})
+function holderOf(parts: IdentityParts, holder: Holder): Evidence {
+  const { subject, session, scopes, key, isOwn } = holder
+  const signing = isOwn && 'kid' in holder ? signingOf(parts, holder.kid as string) : {}
+  return { subject, session, key, scopes, isOwn, ...signing }
+}
+
+/** Told where a token stands on the key of its user, since no other key of the file can have signed it. */
+const signingOf = ({ keys }: IdentityParts, kid: string | undefined): Evidence =>
+  kid !== undefined && keys.isForUsers(kid) ? { signing: 'per-user' } : {}
 
 function decisive(parts: IdentityParts, verdict: Refusal, claims: JSONObject, audience: string): Evidence {
   const { iss, sub, aud, exp, iat, nbf, jti, sid, ep, client_id: client } = claims

@@ -5,6 +5,7 @@ import { Endings } from './endings.ts'
 import { type Evidence, evidenceOf } from './evidence.ts'
 import type { RevokedKey } from './keys/key-revoking.ts'
 import type { KeyRing } from './keys/key-ring.ts'
+import { isByOldKey } from './keys/user-tokens.ts'
 import type { OpenExchanges } from './open-exchanges.ts'
 import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts.ts'
 import type { LastingRevocation, Revocation } from './revocations/revocation.ts'
@@ -269,11 +270,10 @@ export class Identity {
 
   /** Whether a token that verifies is still in force, as far as the route wants to know. */
   #judge(verified: Verified, access: Asked): Verdict<Verified> {
-    const { revocations } = this.#parts
     const { session } = verified
-    if (access.session === 'stateless') return verified
+    if (access.session === 'stateless') return isByOldKey(verified, this.#parts) ? 'revoked.epoch' : verified
     if (session === undefined || !isSessionId(session)) return 'claims.sid'
-    const revoked = revocations.find(verified)
+    const revoked = this.#parts.revocations.find(verified)
     if (revoked !== undefined) return revoked
     if (access.session === 'strict' || !this.#isAwake(session, verified))
       return this.#ask(session, verified, access)

@@ -40,6 +40,7 @@ export function openIdentity(
     users,
     lockout: auth.lockout,
     keys,
+    signing: auth.signing,
     sessions,
     clients,
     apiKeys,
@@ -86,7 +87,8 @@ export async function createIdentity(
   try {
     const { algorithm } = auth.keys
     const keyPath = resolve(directory, auth.keys.path)
-    keys = await KeyRing.open(keyPath, { now, warn, algorithm })
+    const perUser = auth.signing === 'per-user'
+    keys = await KeyRing.open(keyPath, { now, warn, algorithm, perUser })
     if (auth.apiKeys !== undefined)
       apiKeys = await ApiKeys.open(resolve(directory, auth.apiKeys.path), now, warn)
     issuers = await openIssuers(auth.issuers, { directory, skew, warn })

@@ -3,7 +3,7 @@ import { Duration } from '../../config/units.ts'
 import { apiKeysSlice } from './api-keys/slice.ts'
 import { cookieSlice } from './cookies/slice.ts'
 import { issuersSlice } from './issuers/slice.ts'
-import { keysSlice } from './keys/slice.ts'
+import { keysSlice, signingSlice } from './keys/slice.ts'
 import { revocationOptions } from './revocations/slice.ts'
 import { sessionOptions } from './sessions/slice.ts'
 import { lockOutSlice } from './users/lock-out-slice.ts'
@@ -45,6 +45,7 @@ export const authSlice = Type.Object(
     lockout: lockOutSlice,
     apiKeys: apiKeysSlice,
     keys: keysSlice,
+    signing: signingSlice,
     ...revocationOptions,
     cookie: Type.Optional(cookieSlice),
     issuers: issuersSlice,

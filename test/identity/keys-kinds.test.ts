@@ -7,6 +7,7 @@ import { newKeys, writeKeys } from '../../services/identity/keys/key-file.ts'
 import type { KeyRecord } from '../../services/identity/keys/key-record.ts'
 import { KeyRing } from '../../services/identity/keys/key-ring.ts'
 import { generateKey, newAlgorithms } from '../../services/identity/keys/signing-key.ts'
+import type { VerifyKey } from '../../services/identity/tokens/jwk.ts'
 import { ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
 import { usersFile } from '../support/users.ts'
@@ -44,9 +45,8 @@ for (const algorithm of newAlgorithms) {
     const token = ring.sign({ sub: 'kesa', aud: 'orders', exp: 4_000_000_000 }, { typ: 'assertion+jwt' })
     t.match(headerOf(token), { alg: algorithm, typ: 'assertion+jwt', kid: ring.active().kid })
     const [header, payload, signature] = token.split('.')
-    const isGood = ring
-      .find(ring.active().kid)!
-      .verify(Buffer.from(`${header}.${payload}`), Buffer.from(signature!, 'base64url'))
+    const key = ring.find(ring.active().kid) as VerifyKey
+    const isGood = key.verify(Buffer.from(`${header}.${payload}`), Buffer.from(signature!, 'base64url'))
     t.ok(isGood)
   })
 }

@@ -20,22 +20,41 @@ export interface Rotation {
   readonly refreshLife: number
   /** What the new signing key is for. */
   readonly algorithm?: NewAlgorithm
+  /** Whether users have keys of their own; a master secret that is there is succeeded in any case. */
+  readonly perUser?: boolean
 }
 
 export const writeKeys = (keys: readonly KeyRecord[]): string => `${JSON.stringify({ keys }, null, 2)}\n`
 
-export const newKeys = (now: number, algorithm: NewAlgorithm = 'ES256'): readonly KeyRecord[] => [
+export const newKeys = (
+  now: number,
+  algorithm: NewAlgorithm = 'ES256',
+  perUser = false
+): readonly KeyRecord[] => [
   newKey('sig', now, algorithm),
   newKey('refresh', now),
-  newKey('user-hash', now)
+  newKey('user-hash', now),
+  ...(perUser ? [newKey('per-user', now)] : [])
 ]
+
+/** Adds a master secret for the keys of users to a file that has none in force. Of several gateways that ask at once one does. */
+export async function addMaster(path: string, now: number): Promise<void> {
+  const lacks = (records: readonly KeyRecord[]): boolean => activeOf(records, 'per-user', now) === undefined
+  if (!lacks(await readKeyFile(path))) return
+  await withLock(path, async () => {
+    const records = await readKeyFile(path)
+    if (lacks(records)) await replaceFile(path, writeKeys([...records, newKey('per-user', now)]))
+  })
+}
 
 /** Adds new keys, gives the present ones an end, and drops those that have passed theirs. */
 export function rotateKeys(path: string, rotation: Rotation): Promise<readonly KeyRecord[]> {
   const { now } = rotation
   return withLock(path, async () => {
     let records = (await readKeyFile(path)).filter((record) => !isPast(record, now))
-    for (const use of ['sig', 'refresh'] as const) records = succeed(records, use, rotation)
+    const perUser = rotation.perUser === true || records.some(({ use }) => use === 'per-user')
+    const uses = ['sig', 'refresh', ...(perUser ? (['per-user'] as const) : [])] as const
+    for (const use of uses) records = succeed(records, use, rotation)
     // Never another one while there is one: sessions in the store would not be found any more.
     if (activeOf(records, 'user-hash', now) === undefined) records = [...records, newKey('user-hash', now)]
     await replaceFile(path, writeKeys(records))
@@ -56,7 +75,7 @@ export function markRevoked(
   return withLock(path, async () => {
     const before = await readKeyFile(path)
     const { use } = before.find((record) => record.kid === kid) ?? {}
-    if (use !== 'sig' && use !== 'refresh') return
+    if (use === undefined || use === 'user-hash') return
     const wasActive = activeOf(before, use, now)?.kid === kid
     let records = before.map((record) =>
       record.kid === kid && record.revokedAt === undefined ? { ...record, revokedAt: now } : record
@@ -90,9 +109,13 @@ const isPast = ({ verifyUntil, revokedAt = 0 }: KeyRecord, now: number): boolean
   (verifyUntil !== undefined && verifyUntil <= now) || (revokedAt > 0 && revokedAt + revokedShown <= now)
 
 /** With a new key for this use, and an end for those before it. */
-function succeed(records: readonly KeyRecord[], use: 'sig' | 'refresh', rotation: Rotation): KeyRecord[] {
+function succeed(
+  records: readonly KeyRecord[],
+  use: Exclude<KeyUse, 'user-hash'>,
+  rotation: Rotation
+): KeyRecord[] {
   const { now, signFrom, accessLife, refreshLife, algorithm } = rotation
-  const end = signFrom + (use === 'sig' ? accessLife : refreshLife)
+  const end = signFrom + (use === 'refresh' ? refreshLife : accessLife)
   const active = activeOf(records, use, now)
   const ended = records.map((record) => {
     if (record.use !== use || !isUsable(record, now)) return record

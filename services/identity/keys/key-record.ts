@@ -4,6 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import { isCanonical } from '../tokens/base64url.ts'
 import { KeyRefused } from '../tokens/jwk.ts'
 import { importSigningKey, type SigningKey } from './signing-key.ts'
+import { MasterKey } from './user-keys.ts'
 
 const time = (description: string) =>
   Type.Optional(Type.Integer({ description, minimum: 0, maximum: 8_640_000_000_000_000 }))
@@ -19,6 +20,7 @@ const KeyRecord = Type.Object(
     use: Type.Union([
       Type.Literal('sig', { description: 'Signs tokens.' }),
       Type.Literal('refresh', { description: 'Authenticates refresh tokens.' }),
+      Type.Literal('per-user', { description: 'The master secret that the keys of users are derived from.' }),
       Type.Literal('user-hash', { description: 'Hides user ids in store keys.' })
     ]),
     signFrom: time('Milliseconds since the epoch from which the key signs, if no later key does.'),
@@ -55,6 +57,8 @@ export type KeyUse = KeyRecord['use']
 export interface KeySet {
   readonly records: readonly KeyRecord[]
   readonly signing: ReadonlyMap<string, SigningKey>
+  /** Those that each user has another one of. */
+  readonly masters: ReadonlyMap<string, MasterKey>
   /** Those that sign no tokens. */
   readonly secrets: ReadonlyMap<string, KeyObject>
 }
@@ -68,14 +72,16 @@ export function parseKeyFile(name: string, text: string, mode: number): KeySet {
   }
   const records = readRecords(name, text)
   const signing = new Map<string, SigningKey>()
+  const masters = new Map<string, MasterKey>()
   const secrets = new Map<string, KeyObject>()
   for (const record of records) {
     const { kid, use } = record
-    if (signing.has(kid) || secrets.has(kid)) {
+    if (signing.has(kid) || masters.has(kid) || secrets.has(kid)) {
       throw new Error(`${name} has two keys with the kid "${kid}"; give one of them another.`)
     }
     try {
       if (use === 'sig') signing.set(kid, importSigningKey(record, kid, record.alg))
+      else if (use === 'per-user') masters.set(kid, new MasterKey(kid, importSecret(record)))
       else secrets.set(kid, importSecret(record))
     } catch (error) {
       if (!(error instanceof KeyRefused)) throw error
@@ -84,7 +90,7 @@ export function parseKeyFile(name: string, text: string, mode: number): KeySet {
       )
     }
   }
-  return { records, signing, secrets }
+  return { records, signing, masters, secrets }
 }
 
 /** Throws unless there is a key for each of these uses, now or later; `orRevoked` when one that was revoked will do. */

@@ -4,7 +4,8 @@ import { KeysUnavailable } from '../../../errors.ts'
 import { createFile } from '../files/private-file.ts'
 import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
 import type { VerifyKey } from '../tokens/jwk.ts'
-import { newKeys, writeKeys } from './key-file.ts'
+import type { KeyOwner, UserKeys } from '../tokens/user-key.ts'
+import { addMaster, newKeys, writeKeys } from './key-file.ts'
 import {
   activeOf,
   isUsable,
@@ -29,6 +30,8 @@ export interface KeyRingOptions {
   readonly warn?: (sentence: string) => void
   /** What the signing key of a new file is for. */
   readonly algorithm?: NewAlgorithm
+  /** Whether users have keys of their own (`auth.signing`): then there has to be a master secret, and one is made. */
+  readonly perUser?: boolean
 }
 
 /**
@@ -36,6 +39,8 @@ export interface KeyRingOptions {
  * a key is next until `signFrom`, active until a later one signs, retired until `verifyUntil`.
  */
 export class KeyRing {
+  /** Whether access tokens are signed by keys of their users. */
+  readonly isPerUser: boolean
   readonly #file: WatchedFile<KeySet>
   readonly #now: () => number
   readonly #warn: (sentence: string) => void
@@ -50,7 +55,11 @@ export class KeyRing {
   #looking: Promise<void> | undefined
   #lookedAt = Number.NEGATIVE_INFINITY
 
-  private constructor(file: WatchedFile<KeySet>, { now = Date.now, warn = () => {} }: KeyRingOptions) {
+  private constructor(
+    file: WatchedFile<KeySet>,
+    { now = Date.now, warn = () => {}, perUser = false }: KeyRingOptions
+  ) {
+    this.isPerUser = perUser
     this.#file = file
     this.#now = now
     this.#warn = warn
@@ -62,21 +71,25 @@ export class KeyRing {
   /** Reads the key file, or makes it; of several processes that start at once one makes it and all read it. */
   static async open(path: string, options: KeyRingOptions = {}): Promise<KeyRing> {
     const now = options.now ?? Date.now
+    const { perUser = false } = options
+    const wanted = perUser ? ([...uses, 'per-user'] as const) : uses
     let orRevoked = false
     const parse = (text: string, mode: number): KeySet => {
       const keys = parseKeyFile(path, text, mode)
-      requireUses(path, keys.records, uses, { now: now(), orRevoked })
+      requireUses(path, keys.records, wanted, { now: now(), orRevoked })
       // Nobody starts without a key to sign with; but a running gateway has to believe that its last one was revoked.
       orRevoked = true
       return keys
     }
+    // Where it cannot be written, what is missing is told below.
+    if (perUser) await addMaster(path, now()).catch(() => {})
     try {
       return new KeyRing(await WatchedFile.open(path, parse), options)
     } catch (error) {
       if (!isMissing(error)) throw readable(path, error)
     }
     try {
-      await createFile(path, writeKeys(newKeys(now(), options.algorithm)))
+      await createFile(path, writeKeys(newKeys(now(), options.algorithm, perUser)))
       return new KeyRing(await WatchedFile.open(path, parse), options)
     } catch (error) {
       throw readable(path, error)
@@ -94,13 +107,20 @@ export class KeyRing {
   }
 
   /** The key that verifies tokens with this kid, unless its time is over or it was revoked. */
-  find(kid: string): VerifyKey | undefined {
-    return this.#signing(kid)
+  find(kid: string): VerifyKey | UserKeys | undefined {
+    return this.#usable(kid) && (this.#set.signing.get(kid) ?? this.#set.masters.get(kid))
   }
 
-  /** The same key in the form that libraries take. */
-  checker(kid: string): string | Buffer | undefined {
-    return this.#signing(kid)?.checker
+  /** Whether tokens with this kid are by keys of users. */
+  isForUsers(kid: string): boolean {
+    return this.#set.masters.has(kid)
+  }
+
+  /** The same key in the form that libraries take; for keys of users the owner's. */
+  checker(kid: string, owner: KeyOwner | undefined): string | Buffer | undefined {
+    if (this.#usable(kid) === undefined) return undefined
+    const { signing, masters } = this.#set
+    return signing.get(kid)?.checker ?? (owner && masters.get(kid)?.of(owner).secret)
   }
 
   /** The key that signs tokens now. Throws KeysUnavailable without one. */
@@ -110,10 +130,13 @@ export class KeyRing {
 
   /** A compact JWS (RFC 7515) of these claims by the active key, whatever its algorithm. */
   sign(claims: object, { typ }: { readonly typ: string }): string {
-    const key = this.active()
-    const header = encode({ alg: key.alg, typ, kid: key.kid })
-    const input = `${header}.${encode(claims)}`
-    return `${input}.${key.sign(input).toString('base64url')}`
+    return compact(this.active(), claims, typ)
+  }
+
+  /** The same by the owner's own key. Throws KeysUnavailable without a master secret. */
+  signFor(owner: KeyOwner, claims: object, { typ }: { readonly typ: string }): string {
+    const { kid } = this.#activeOf('per-user')
+    return compact(this.#set.masters.get(kid)!.of(owner), claims, typ)
   }
 
   /** What a refresh token's last part is: a MAC over everything before, with the key `kid`, or undefined without such a key. */
@@ -242,10 +265,6 @@ export class KeyRing {
       .join(' ')
   }
 
-  #signing(kid: string): SigningKey | undefined {
-    return this.#usable(kid) && this.#set.signing.get(kid)
-  }
-
   #usable(kid: string): KeyRecord | undefined {
     const record = this.#records.get(kid)
     return record !== undefined && isUsable(record, this.#now()) ? record : undefined
@@ -256,6 +275,15 @@ export class KeyRing {
     if (record === undefined) throw KeysUnavailable([], { reason: `keys.${use}` })
     return record
   }
+}
+
+function compact(
+  { kid, alg, sign }: Pick<SigningKey, 'kid' | 'alg' | 'sign'>,
+  claims: object,
+  typ: string
+): string {
+  const input = `${encode({ alg, typ, kid })}.${encode(claims)}`
+  return `${input}.${sign(input).toString('base64url')}`
 }
 
 const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')

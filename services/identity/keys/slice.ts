@@ -1,5 +1,23 @@
 import { Type } from '@sinclair/typebox'
 
+/** The key `auth.signing`: whose key signs access tokens. */
+export const signingSlice = Type.Union(
+  [
+    Type.Literal('shared', {
+      description: 'One key for all users: services can verify the tokens by the public half of it.'
+    }),
+    Type.Literal('per-user', {
+      description:
+        'A secret for each user, which ends with their sessions. Only the gateways can verify the tokens: services take the assertion.'
+    })
+  ],
+  {
+    description:
+      'Which key signs access tokens. Tokens of the other kind are taken until they expire, as long as their key is in the file.',
+    default: 'shared'
+  }
+)
+
 /** The key `auth.keys`: where the keys are, and what new ones are. */
 export const keysSlice = Type.Object(
   {

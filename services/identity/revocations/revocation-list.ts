@@ -55,12 +55,8 @@ export class RevocationList {
   /** Why a token is void, if it is. */
   find(verified: Verified): RevocationReason | undefined {
     const { session, claims, kid } = verified
-    if (session !== undefined) {
-      if (this.#sessions.has(session)) return 'revoked.sid'
-      if ((this.#users.size > 0 || this.#held.size > 0) && this.#isOfBefore(session, claims)) {
-        return 'revoked.epoch'
-      }
-    }
+    if (session !== undefined && this.#sessions.has(session)) return 'revoked.sid'
+    if (this.isOutdated(verified)) return 'revoked.epoch'
     const { jti } = claims
     if (this.#tokens.size > 0 && jti !== undefined && this.#tokens.has(named(verified, jti)))
       return 'revoked.jti'
@@ -69,6 +65,12 @@ export class RevocationList {
       if (client.get(named(verified, claims.client_id))?.isLifted === false) return 'revoked.client'
     }
     return key.size > 0 && key.get(named(verified, kid))?.isLifted === false ? 'revoked.kid' : undefined
+  }
+
+  /** Whether all sessions of its user were ended since it was given out. */
+  isOutdated({ session, claims }: Verified): boolean {
+    if (session === undefined || (this.#users.size === 0 && this.#held.size === 0)) return false
+    return this.#isOfBefore(session, claims)
   }
 
   isSessionRevoked(sid: string): boolean {

@@ -4,6 +4,7 @@ import type { VerifyKey } from './jwk.ts'
 import { KnownTokens, remember } from './known-tokens.ts'
 import { OwnIssuer } from './own-issuer.ts'
 import type { JSONObject } from './strict-json.ts'
+import { openUserPayload, type UserKeys } from './user-key.ts'
 
 /** A token that was verified. Frozen with all it holds: every request with the same token gets the same object. */
 export interface Verified {
@@ -21,7 +22,7 @@ export interface Verified {
 
 export interface VerifierKeys {
   readonly generation: object
-  find(kid: string): VerifyKey | undefined
+  find(kid: string): VerifyKey | UserKeys | undefined
   /** Whether there is or was such a key. */
   has(kid: string): boolean
 }
@@ -30,7 +31,7 @@ export interface VerifierKeys {
 export interface IssuerKeys {
   /** Another object whenever the keys are others. */
   readonly generation: object
-  find(kid: string): VerifyKey | undefined
+  find(kid: string): VerifyKey | UserKeys | undefined
   /** What becomes of a token with a kid that is not known; a promise where its key may yet come. */
   missing(kid: string): 'kid' | 'kid.unknown' | 'issuer.unavailable' | Promise<void>
 }
@@ -66,7 +67,7 @@ const ownOnly = ['own']
 
 /**
  * Verifies access tokens. The order of the steps is the security property: size, spelling, header, key, signature, and only then
- * payload and claims. A token seen before skips the signature, never the checks that time or the route decide.
+ * payload and claims; where users have keys of their own the payload says whose, and is read first. A token seen before skips the signature, never the checks that time or the route decide.
  */
 export class Verifier {
   readonly #own: OwnIssuer
@@ -145,7 +146,8 @@ export class Verifier {
     if (key === undefined) return { issuer, missing: kid }
     if (header.alg !== key.alg) return 'alg'
     const { generation } = issuer.keys
-    const payload = openPayload(segments, key)
+    const payload =
+      'of' in key ? openUserPayload(segments, key, issuer.rules.issuer) : openPayload(segments, key)
     if (typeof payload === 'string') return payload
     const verified = issuer.read(payload, kid, now)
     if (typeof verified === 'string') return verified
