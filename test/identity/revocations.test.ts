@@ -177,6 +177,7 @@ t.test('of two events about one client the greater stamp holds, in whatever orde
         keep: () => 60_000,
         now,
         reassert: async () => {},
+        endAgain: async () => {},
         warn: () => {}
       }
       const revocations = await Revocations.start(store, options)
@@ -247,6 +248,7 @@ t.test('100,000 revocations: a gateway that starts has them soon, and a lookup c
       keep: () => 600_000,
       now: Date.now,
       reassert: async () => {},
+      endAgain: async () => {},
       warn: () => {}
     }
     const first = await Revocations.start(store, options)

@@ -353,6 +353,10 @@ t.test(
       t.equal((await me(access_token)).status, 401)
       await until(async () => (await there(access_token)) === 401)
     }
+    // Nor does the session itself come back, whose refresh token outlives what the list remembers.
+    const { body: left } = await ask('GET', `${origin}/auth/sessions`, { token: String(three.access_token) })
+    const sids = (left.sessions as { id: string }[]).map(({ id }) => id)
+    t.same(sids, [three.session])
     // The log is cut while an event of another gateway is on its way: those who missed it read the whole list.
     await until(async () => (await login()).status === 200)
     const events = [`s ${String(three.session)}`]

@@ -1,6 +1,7 @@
 import type { Services } from '../../services.ts'
-import { raiseEpoch } from '../sessions/end.ts'
-import { epochKey } from '../sessions/records.ts'
+import { endSession, raiseEpoch } from '../sessions/end.ts'
+import { epochKey, indexKey, sessionKey, sessionPrefix } from '../sessions/records.ts'
+import { userHashOf } from '../sessions/refresh-token.ts'
 import { isForeign } from './revocation.ts'
 import { Revocations } from './revocations.ts'
 
@@ -30,6 +31,10 @@ export function openRevocations(
         keep: (event) => (isForeign(event) ? longest.foreign : longest.own),
         now: Date.now,
         reassert: (userHash, epoch) => store.run(raiseEpoch, [epochKey(userHash)], [epoch]),
+        endAgain: (sid) => {
+          const hash = userHashOf(sid)
+          return store.run(endSession, [sessionKey(hash, sid), indexKey(hash)], [sid, sessionPrefix(hash)])
+        },
         warn
       })
       // Whoever opens an identity hears of it, if not at once.

@@ -25,6 +25,8 @@ export interface RevocationOptions {
   readonly now: () => number
   /** Told the users' epochs this gateway knows when the store may have lost them. */
   readonly reassert: (userHash: string, epoch: number) => Promise<unknown>
+  /** Told of the sessions it may have brought back: no list of tokens keeps their refresh tokens out for long. */
+  readonly endAgain: (sid: string) => Promise<unknown>
   readonly warn: (sentence: string) => void
 }
 
@@ -259,19 +261,18 @@ export class Revocations {
   async #reassert(found: ReadonlySet<string>): Promise<void> {
     this.list.prune(this.#options.now())
     const missing: string[] = []
+    const ended: string[] = []
     for (const revocation of this.list.known()) {
       const event = toEvent(revocation)
       if (found.has(event)) continue
       if (isLasting(revocation)) await this.#records.settle(revocation)
       else missing.push(event)
+      if (revocation.kind === 'session') ended.push(revocation.sid)
     }
+    await eachOf(ended, (sid) => this.#options.endAgain(sid))
     for (let at = 0; at < missing.length; at += atOnce)
       await this.#records.publish(missing.slice(at, at + atOnce))
-    const epochs = [...this.list.epochs()]
-    for (let at = 0; at < epochs.length; at += atOnce) {
-      const some = epochs.slice(at, at + atOnce)
-      await Promise.all(some.map(([userHash, { epoch }]) => this.#options.reassert(userHash, epoch)))
-    }
+    await eachOf([...this.list.epochs()], ([userHash, { epoch }]) => this.#options.reassert(userHash, epoch))
   }
 
   #apply(event: string, left: number): void {
@@ -280,4 +281,9 @@ export class Revocations {
     if (isLasting(revocation) && revocation.isLifted === true) return
     for (const listener of this.#listeners) listener(revocation)
   }
+}
+
+/** A bounded number at a time. */
+async function eachOf<Item>(items: readonly Item[], tell: (item: Item) => Promise<unknown>): Promise<void> {
+  for (let at = 0; at < items.length; at += atOnce) await Promise.all(items.slice(at, at + atOnce).map(tell))
 }
