@@ -186,8 +186,7 @@ t.test('values are printable ASCII, and spaces at their ends are kept', async (t
     [' root ', '%20root%20'],
     ['root\r\nX-Admin: 1', 'root%0D%0AX-Admin: 1'],
     ['root\0', 'root%00'],
-    ['a b,c', 'a b,c'],
-    ['\ud800', '%EF%BF%BD']
+    ['a b,c', 'a b,c']
   ] as const) {
     const token = keys.sign({ ...claims, sub }, { typ: 'at+jwt' })
     await exchange(

@@ -247,6 +247,8 @@ export function oddTokens(
           Buffer.from('"}')
         ])
       ),
+      'half a character': claimed(json(claims({ sub: 'kesa\ud800' }))),
+      'half a character in a name': withMember('\\udc00', '1'),
       'sub twice': claimed(`{"sub":"root",${plain().slice(1)}`),
       'sub twice, once escaped': claimed(`{"s\\u0075b":"root",${plain().slice(1)}`),
       'exp twice': claimed(`{"exp":99999999999,${plain().slice(1)}`),

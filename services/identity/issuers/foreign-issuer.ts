@@ -54,6 +54,8 @@ export class ForeignIssuer implements TokenIssuer {
     const { scopeClaim, subjectPrefix } = this.rules
     const standard = checkStandard(claims, this.rules, now)
     if (typeof standard === 'string') return standard
+    // It tells of something that happened, as a logout token does (RFC 8417), and need not have a typ that says so.
+    if (Object.hasOwn(claims, 'events')) return 'claims.form'
     const { sid: _sid, ep: _ep, client_id: client, azp, jti, ...rest } = standard
     const scopes = scopesOf(claims[scopeClaim])
     const clientId = client ?? azp

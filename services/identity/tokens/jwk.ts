@@ -41,16 +41,17 @@ export const isKid = (kid: unknown): kid is string => typeof kid === 'string' &&
 
 /** Takes a JWK (RFC 7517) in for verification, or refuses it: weak, ambiguous, or not for signatures. */
 export function importJwk(jwk: JsonWebKey, algorithm?: string): VerifyKey {
-  const { kty, use, key_ops: operations, kid } = jwk as Readonly<Record<string, unknown>>
+  const { kty, use, key_ops: operations, kid, alg: named } = jwk as Readonly<Record<string, unknown>>
   if (use !== undefined && use !== 'sig') throw new KeyRefused('the key is not for signatures ("use")')
   if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify'))) {
     throw new KeyRefused('the key is not for verifying ("key_ops")')
   }
   if (kid !== undefined && typeof kid !== 'string') throw new KeyRefused('"kid" has to be a string')
-  if (jwk.alg !== undefined && algorithm !== undefined && jwk.alg !== algorithm) {
-    throw new KeyRefused(`the key is for ${String(jwk.alg)}, not ${algorithm}`)
+  if (named !== undefined && typeof named !== 'string') throw new KeyRefused('"alg" has to be a string')
+  if (named !== undefined && algorithm !== undefined && named !== algorithm) {
+    throw new KeyRefused(`the key is for ${named}, not ${algorithm}`)
   }
-  const alg = (jwk.alg as string | undefined) ?? algorithm ?? impliedAlgorithm(jwk)
+  const alg = named ?? algorithm ?? impliedAlgorithm(jwk)
   const family = alg.slice(0, 2)
   if (kty === 'oct' && family === 'HS') return { kid, alg, verify: hmac(jwk, alg) }
   if (kty !== 'oct' && privateMembers.some((name) => Object.hasOwn(jwk, name))) {

@@ -4,7 +4,7 @@ export type JSONObject = Readonly<Record<string, unknown>>
 
 /**
  * Reads one JSON object from bytes as two careful readers would both read it: valid UTF-8 without BOM, no member twice, no
- * `__proto__`, at most `depth` deep. Undefined for anything else.
+ * `__proto__`, no half of a character (RFC 7493 2.1), at most `depth` deep. Undefined for anything else.
  */
 export function readObject(bytes: Uint8Array, depth: number): JSONObject | undefined {
   let text: string
@@ -21,7 +21,7 @@ export function readObject(bytes: Uint8Array, depth: number): JSONObject | undef
     : undefined
 }
 
-/** Looks at nesting and member names only; whether it is JSON at all is for JSON.parse to say. */
+/** Looks at nesting, member names and halves of characters only; whether it is JSON at all is for JSON.parse to say. */
 function isUnambiguous(text: string, depth: number): boolean {
   const open: (Set<string> | undefined)[] = []
   for (let at = 0; at < text.length; at++) {
@@ -38,8 +38,10 @@ function isUnambiguous(text: string, depth: number): boolean {
       case '"': {
         const start = at
         at = endOfString(text, at)
+        const string = text.slice(start, at + 1)
+        if (string.includes('\\u') && !isWhole(JSON.parse(string) as string)) return false
         if (!isName(text, at)) break
-        const name = JSON.parse(text.slice(start, at + 1)) as string
+        const name = JSON.parse(string) as string
         const names = open.at(-1)
         if (name === '__proto__' || names?.has(name)) return false
         names?.add(name)
@@ -63,3 +65,6 @@ function isName(text: string, end: number): boolean {
   }
   return false
 }
+
+/** Whether it can be written as UTF-8: an escaped surrogate without its other half cannot. */
+const isWhole = (text: string): boolean => Buffer.from(text).toString() === text
