@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ask } from '../support/client.ts'
 import { type Attack, seconds, startTarget, withstands } from '../support/forger.ts'
@@ -65,6 +66,20 @@ t.test('what may look odd and is right passes', async (t) => {
   for (const dead of [sibling, access]) {
     await withstands(t, target, { token: dead, reason: 'revoked.sid' })
   }
+})
+
+t.test('a known token expires, and is no other for having been taken a moment ago', async (t) => {
+  const brief = token({ exp: seconds() + 4 })
+  t.equal((await target.send({ token: brief })).status, 200)
+  await withstands(t, target, { token: brief, path: '/narrow', reason: 'claims.aud' })
+  await withstands(t, target, { token: brief.toLowerCase(), reason: 'malformed' })
+  await withstands(t, target, {
+    token: `${brief.slice(0, brief.lastIndexOf('.'))}.AAAA`,
+    reason: 'signature'
+  })
+  const over = Number(JSON.parse(Buffer.from(brief.split('.')[1]!, 'base64url').toString()).exp) * 1000
+  while (Date.now() < over) await sleep(50)
+  await withstands(t, target, { token: brief, reason: 'claims.exp' })
 })
 
 t.test('of a thousand odd tokens each is logged and counted, under few names', async (t) => {
