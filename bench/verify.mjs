@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Value } from '@sinclair/typebox/value'
 import { createIdentity } from '../build/services/identity/open.js'
+import { openRevocations } from '../build/services/identity/revocations/open.js'
 import { authSlice } from '../build/services/identity/slice.js'
 import { openStore } from '../build/services/store/open.js'
 
@@ -12,7 +13,10 @@ if (globalThis.gc === undefined) throw new Error('needs node --expose-gc; run it
 const many = 20_000
 const directory = mkdtempSync(join(tmpdir(), 'toll-bench-'))
 const store = await openStore({ driver: 'embedded', path: 'store' }, directory)
-const identity = await createIdentity(Value.Default(authSlice, {}), { store, directory, warn: console.error })
+const warn = console.error
+const lives = { own: 900_000, foreign: 900_000 }
+const revocations = openRevocations({ store, shared: (_key, open) => open() }, 'revocations', lives, warn)
+const identity = await createIdentity(Value.Default(authSlice, {}), { store, revocations, directory, warn })
 const { kid, alg, sign: signWith } = identity.keys.active()
 const now = Math.floor(Date.now() / 1000)
 
@@ -99,5 +103,6 @@ row('heap after 8,192 of nearly 8 KiB', `${(heap() - beforeLong).toFixed(1)} MiB
 console.log(`load ${loadavg()[0].toFixed(1)}, Node ${process.version}`)
 console.table(rows)
 await identity.close()
+await (await revocations).close()
 await store.close()
 rmSync(directory, { recursive: true, force: true })
