@@ -1,11 +1,10 @@
 import { NotFound } from '../../errors.ts'
-import type { Access } from './access.ts'
 import { CookieSessions } from './cookies/cookie-sessions.ts'
 import { Endings } from './endings.ts'
 import { type Evidence, evidenceOf } from './evidence.ts'
+import { type Asked, Judge, type Verdict } from './judge.ts'
 import type { RevokedKey } from './keys/key-revoking.ts'
 import type { KeyRing } from './keys/key-ring.ts'
-import { isByOldKey } from './keys/user-tokens.ts'
 import type { OpenExchanges } from './open-exchanges.ts'
 import type { Caller, Credential, Holder, IdentityParts, Refusal } from './parts.ts'
 import type { LastingRevocation, Revocation } from './revocations/revocation.ts'
@@ -16,7 +15,7 @@ import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-to
 import { ProvidedSession, type Session } from './sessions/session.ts'
 import { type Grant, type RefreshAsker, SignIn } from './sign-in.ts'
 import type { AccessClaims } from './tokens/claims.ts'
-import type { TokenWish, Verified } from './tokens/verifier.ts'
+import type { Verified } from './tokens/verifier.ts'
 import type { LockOut } from './users/lock-out.ts'
 
 export type { Caller, Refusal } from './parts.ts'
@@ -31,15 +30,6 @@ export interface RevocationState extends ListState {
   readonly served: number
 }
 
-/** What a route asks of a credential. */
-type Asked = Pick<Access, 'session'> &
-  Partial<Pick<Access, 'onStale'>> &
-  TokenWish & {
-    /** Nobody is let in by the answer. */
-    readonly isQuestion?: boolean
-  }
-type Verdict<Who extends Holder> = Who | Refusal | Promise<Who | Refusal>
-
 /** Who is who: signs users in, keeps their sessions, and says of every token whether it still holds. */
 export class Identity {
   readonly keys: KeyRing
@@ -48,11 +38,13 @@ export class Identity {
   readonly #parts: IdentityParts
   readonly #endings: Endings
   readonly #signIn: SignIn
+  readonly #judge: Judge
   #letGo: () => void = () => {}
 
   constructor(parts: IdentityParts) {
     this.keys = parts.keys
     this.#parts = parts
+    this.#judge = new Judge(parts)
     this.#endings = new Endings(parts)
     this.#signIn = new SignIn(parts, this.#endings)
     this.cookies = new CookieSessions(parts.keys, (shown) =>
@@ -85,64 +77,22 @@ export class Identity {
 
   /** Checks a credential of any kind as a route asks for it, and notes the use; without a store call wherever the route allows that. */
   check(credential: Credential, asked: Asked): Verdict<Holder> {
-    return this.#noted(this.#judgeCredential(credential, asked))
+    return this.#noted(this.#judge.credential(credential, asked))
   }
 
   /** The same for what is known to be an access token. */
   checkToken(token: string, asked: Asked): Verdict<Verified> {
-    return this.#noted(this.#judgeToken(token, asked))
+    return this.#noted(this.#judge.token(token, asked))
   }
 
   /** Decides as `check` does, and leaves no trace: nobody was here. */
   judge(credential: Credential, asked: Asked): Verdict<Holder> {
-    return this.#judgeCredential(credential, { ...asked, isQuestion: true })
-  }
-
-  #judgeCredential({ kind, value }: Credential, asked: Asked): Verdict<Holder> {
-    switch (kind) {
-      case 'bearer':
-      case 'cookie':
-        return this.#judgeToken(value, asked)
-      case 'api-key':
-        // A key has no session: what its file says is all there is to ask, however a route checks sessions.
-        return this.#parts.apiKeys?.check(value) ?? 'apikey.unknown'
-    }
+    return this.#judge.credential(credential, { ...asked, isQuestion: true })
   }
 
   /** What a verdict rests on, for whoever runs the gateway. */
   evidence(credential: Credential, asked: Asked, verdict: Holder | Refusal): Evidence {
     return evidenceOf(this.#parts, credential, asked, verdict)
-  }
-
-  #judgeToken(token: string, access: Asked): Verdict<Verified> {
-    const verified = this.#parts.verifier.verifyFor(token, access)
-    if (verified instanceof Promise) return verified.then((later) => this.#judgeVerified(later, access))
-    if (verified !== 'kid.unknown') return this.#judgeVerified(verified, access)
-    // Another gateway may sign already with a key that came into the file a moment ago.
-    return this.keys
-      .look()
-      .then(() => this.#parts.verifier.verifyFor(token, access))
-      .then((again) => this.#judgeVerified(again, access))
-  }
-
-  #judgeVerified(verified: Verified | Refusal, access: Asked): Verdict<Verified> {
-    if (typeof verified === 'string') return verified
-    return verified.isOwn ? this.#judge(verified, access) : this.#judgeForeign(verified, access)
-  }
-
-  /** A token of another issuer has no session here, so no route that asks for one takes it. What is revoked it may be all the same. */
-  #judgeForeign(verified: Verified, access: Asked): Verified | Refusal {
-    if (access.session === 'stateless') return verified
-    if (access.session === 'strict') return 'claims.sid'
-    return this.#parts.revocations.find(verified) ?? this.#judgeByFreshness(verified, access)
-  }
-
-  #judgeByFreshness(verified: Verified, { onStale = 'closed', isQuestion }: Asked): Verified | Refusal {
-    const { freshness } = this.#parts
-    if (!freshness.isStale()) return verified
-    if (!freshness.serves(onStale, verified)) return 'stale'
-    if (isQuestion !== true) freshness.count()
-    return verified
   }
 
   #noted<Who extends Holder>(verdict: Verdict<Who>): Verdict<Who> {
@@ -266,35 +216,5 @@ export class Identity {
     this.#parts.keyRevoking.close()
     for (const issuer of issuers) issuer.close()
     this.keys.close()
-  }
-
-  /** Whether a token that verifies is still in force, as far as the route wants to know. */
-  #judge(verified: Verified, access: Asked): Verdict<Verified> {
-    const { session } = verified
-    if (access.session === 'stateless') return isByOldKey(verified, this.#parts) ? 'revoked.epoch' : verified
-    if (session === undefined || !isSessionId(session)) return 'claims.sid'
-    const revoked = this.#parts.revocations.find(verified)
-    if (revoked !== undefined) return revoked
-    if (access.session === 'strict' || !this.#isAwake(session, verified))
-      return this.#ask(session, verified, access)
-    return this.#judgeByFreshness(verified, access)
-  }
-
-  /** Idle sessions end in the store; asked only when a token outlives the idle time and nobody used it here meanwhile. */
-  #isAwake(sid: string, { claims }: Verified): boolean {
-    const { access, idle, now, activity } = this.#parts
-    return idle >= access || now() - claims.iat * 1000 < idle || activity.isAwake(sid)
-  }
-
-  async #ask(sid: string, verified: Verified, { session, onStale }: Asked): Promise<Verified | Refusal> {
-    const { sessions } = this.#parts
-    let exists: boolean
-    try {
-      exists = await sessions.exists(sid)
-    } catch {
-      // Who may pass while nobody knows what was revoked may do so while nobody knows who fell asleep.
-      return session === 'revocable' && onStale === 'open' ? verified : 'store'
-    }
-    return exists ? verified : 'revoked.gone'
   }
 }
