@@ -44,6 +44,7 @@ import { issuerOptions } from './services/identity/issuers/check.ts'
 import { openIdentity } from './services/identity/open.ts'
 import { openExchangesOf } from './services/identity/open-exchanges.ts'
 import { idleRules } from './services/identity/rules-check.ts'
+import { checkOwnProvider } from './services/identity/sessions/own-provider.ts'
 import type { AuthOptions } from './services/identity/slice.ts'
 import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
@@ -95,8 +96,10 @@ export const loadGatewayConfig = (path: string): Promise<GatewayConfig> =>
     path,
     slices,
     checks,
-    extend: (config: unknown, report: Report, directory: string) =>
-      thirdPartySlices((config as { plugins?: unknown } | null)?.plugins, slices, report, directory)
+    extend: async (config: unknown, report: Report, directory: string) => {
+      await checkOwnProvider(config, report, directory)
+      return thirdPartySlices((config as { plugins?: unknown } | null)?.plugins, slices, report, directory)
+    }
   })
 
 const proxyPath = '/__proxy'

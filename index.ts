@@ -29,6 +29,10 @@ export {
   type Started,
   type Use
 } from './services/identity/sessions/provider.ts'
+export {
+  type SessionProviderCheck,
+  sessionProviderChecks
+} from './services/identity/sessions/provider-checks.ts'
 export type { Session } from './services/identity/sessions/session.ts'
 export {
   type VerifyCompactOptions,

@@ -1,6 +1,7 @@
 import type { Static, TObject, TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../errors.ts'
+import type { Session } from '../services/identity/sessions/session.ts'
 import type { Services } from '../services/services.ts'
 
 /**
@@ -117,6 +118,11 @@ declare module 'fastify' {
   }
   interface FastifyRequest {
     exchange: Exchange
+    /**
+     * The session of who is asking, with a little data of its own, once `authenticate` let the request pass; undefined for who has
+     * none (no sign-in, an API key, a token of another issuer). Costs nothing until it is called, and no store call before `get`.
+     */
+    userSession(): Session | undefined
   }
 }
 

@@ -18,6 +18,7 @@ export const authenticate = definePlugin({
 
   async setup(app, options: AuthOptions | undefined, services) {
     if (options === undefined) {
+      app.decorateRequest('userSession', () => undefined)
       return ({ id, auth }) => {
         const { mode, credentials } = accessOf(auth, '')
         if (mode === 'none') return undefined
@@ -29,6 +30,10 @@ export const authenticate = definePlugin({
       }
     }
     const identity = await openIdentity(options, services, (sentence) => app.log.warn(sentence))
+    app.decorateRequest('userSession', function () {
+      const { principal } = this.exchange
+      return principal === undefined ? undefined : identity.sessionData(principal)
+    })
     await registerJwt(app, identity, options)
     return ({ auth }) => {
       const access = accessOf(auth, options.audience, options.onStale)

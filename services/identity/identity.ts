@@ -152,13 +152,9 @@ export class Identity {
   }
 
   /** The session of who is asking, for what plugins keep in it; undefined where the credential has none. */
-  sessionData({
-    session,
-    subject,
-    isOwn
-  }: Pick<Holder, 'session' | 'subject' | 'isOwn'>): Session | undefined {
-    if (session === undefined || !isOwn || !isSessionId(session)) return undefined
-    return new ProvidedSession(this.#parts.sessions, session, subject)
+  sessionData({ session, subject, isOwn }: Holder): Session | undefined {
+    if (!isOwn || !isSessionId(session ?? '')) return undefined
+    return new ProvidedSession(this.#parts.sessions, session!, subject)
   }
 
   list(uid: string): Promise<readonly SessionRecord[]> {
@@ -207,10 +203,11 @@ export class Identity {
   }
 
   async close(): Promise<void> {
-    const { activity, freshness, users, apiKeys, issuers } = this.#parts
+    const { activity, sweep, freshness, users, apiKeys, issuers } = this.#parts
     this.#letGo()
     freshness.close()
     await activity.close()
+    await sweep.close()
     await users?.close()
     apiKeys?.close()
     this.#parts.keyRevoking.close()

@@ -14,7 +14,9 @@ import { Freshness } from './revocations/freshness.ts'
 import { openRevocations, type TokenLives } from './revocations/open.ts'
 import type { Revocations } from './revocations/revocations.ts'
 import { Activity } from './sessions/activity.ts'
-import { Sessions } from './sessions/sessions.ts'
+import { openSessions } from './sessions/open.ts'
+import type { SessionProvider } from './sessions/provider.ts'
+import { Sweep } from './sessions/sweep.ts'
 import type { AuthOptions } from './slice.ts'
 import { Verifier } from './tokens/verifier.ts'
 import { LockOut } from './users/lock-out.ts'
@@ -82,6 +84,7 @@ export async function createIdentity(
   const idle = toMilliseconds(auth.idle)
   const users = await openUsers(auth.users, { directory, warn })
   let keys: KeyRing | undefined
+  let sessions: SessionProvider | undefined
   let apiKeys: ApiKeys | undefined
   let issuers: readonly ForeignIssuer[] = []
   try {
@@ -92,14 +95,7 @@ export async function createIdentity(
     if (auth.apiKeys !== undefined)
       apiKeys = await ApiKeys.open(resolve(directory, auth.apiKeys.path), now, warn)
     issuers = await openIssuers(auth.issuers, { directory, skew, warn })
-    const sessions = new Sessions(store, {
-      idle,
-      absolute: toMilliseconds(auth.refresh),
-      grace: toMilliseconds(auth.grace),
-      unconfirmed: toMilliseconds(auth.unconfirmed),
-      cap: auth.sessions.max,
-      evicts: auth.sessions.onLimit === 'evict-oldest'
-    })
+    sessions = await openSessions(auth, { store, directory, warn })
     const revocations = await listed
     const freshness = new Freshness(revocations, toMilliseconds(auth.maxStaleness), now, warn).keepWatch()
     const lives = keyLives(auth)
@@ -109,7 +105,7 @@ export async function createIdentity(
     const verifier = new Verifier(keys, own, now, issuers, audience)
     const times = { access, idle, now }
     const activity = new Activity(sessions, idle, now)
-    const stores = { sessions, activity, revocations }
+    const stores = { sessions, activity, sweep: new Sweep(sessions, idle, warn), revocations }
     const lockOut = new LockOut(auth.lockout, { store, keys, now, warn })
     return new Identity({
       lockOut,
@@ -129,6 +125,7 @@ export async function createIdentity(
     })
   } catch (error) {
     // Nobody will close what was opened for an identity that never was.
+    await sessions?.close?.()
     await users?.close()
     keys?.close()
     apiKeys?.close()

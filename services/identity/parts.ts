@@ -6,6 +6,7 @@ import type { Freshness } from './revocations/freshness.ts'
 import type { RevocationReason, Revocations } from './revocations/revocations.ts'
 import type { Activity } from './sessions/activity.ts'
 import type { SessionProvider } from './sessions/provider.ts'
+import type { Sweep } from './sessions/sweep.ts'
 import type { Reason } from './tokens/compact.ts'
 import type { Verifier } from './tokens/verifier.ts'
 import type { LockOut } from './users/lock-out.ts'
@@ -75,6 +76,7 @@ export interface IdentityParts {
   readonly verifier: Verifier
   readonly sessions: SessionProvider
   readonly activity: Activity
+  readonly sweep: Sweep
   readonly revocations: Revocations
   readonly freshness: Freshness
   readonly now: () => number

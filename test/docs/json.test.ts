@@ -34,6 +34,8 @@ t.test('the documents are found', async (t) => {
 
 const directory = mkdtempSync(join(tmpdir(), 'toll-docs-'))
 t.teardown(() => rmSync(directory, { recursive: true }))
+// A config names a module, which is loaded with it.
+writeFileSync(join(directory, 'my-provider.mjs'), 'export default () => undefined')
 
 for (const document of documents) {
   const blocks = readBlocks(readDocument(document))

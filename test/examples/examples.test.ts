@@ -40,6 +40,7 @@ async function follow(
 t.test('minimal', (t) => follow(t, 'minimal', { processes: 1 }))
 t.test('cookies', (t) => follow(t, 'cookies', { processes: 1 }))
 t.test('two services', (t) => follow(t, 'two-services', { processes: 3 }))
+t.test('a session provider', (t) => follow(t, 'session-provider', { processes: 1 }))
 t.test('go-jwt', (t) => follow(t, 'go-jwt', { processes: 1 }))
 t.test('WebSocket and Server-Sent Events', (t) => follow(t, 'websocket-sse', { processes: 1 }))
 t.test('Redis', async (t) => {
@@ -50,5 +51,14 @@ t.test('Redis', async (t) => {
 
 t.test('each example is followed by a test', async (t) => {
   const examples = readdirSync(`${root}/examples`).sort()
-  t.same(examples, ['cookies', 'demo', 'go-jwt', 'minimal', 'redis', 'two-services', 'websocket-sse'])
+  t.same(examples, [
+    'cookies',
+    'demo',
+    'go-jwt',
+    'minimal',
+    'redis',
+    'session-provider',
+    'two-services',
+    'websocket-sse'
+  ])
 })

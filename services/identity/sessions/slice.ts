@@ -37,8 +37,24 @@ export const sessionOptions = {
           Type.Literal('reject', { description: 'Refuse the new sign-in.' })
         ],
         { description: 'What happens to a sign-in beyond `max`.', default: 'evict-oldest' }
-      )
+      ),
+      provider: Type.Optional(
+        Type.String({
+          description:
+            'A module of your own in which sessions live instead of the store: a path relative to the config file, or the name of a package.',
+          minLength: 1,
+          maxLength: 1000
+        })
+      ),
+      options: Type.Record(Type.String(), Type.Unknown({ description: 'As the provider wants it.' }), {
+        description: 'What `provider` is given, as it is.',
+        default: {}
+      })
     },
-    { additionalProperties: false, default: {}, description: 'How many sessions a user may have.' }
+    {
+      additionalProperties: false,
+      default: {},
+      description: 'How many sessions a user may have, and where they live.'
+    }
   )
 }
