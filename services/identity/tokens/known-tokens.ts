@@ -10,34 +10,47 @@ interface Known {
 const maxTokens = 8192
 /** Of token text. What is kept of a token, text and claims together, is about three times as much. */
 const maxLength = 4 * 1024 * 1024
+/** Characters at the end of a token by which it is looked up, 256 bits of its signature: hashing all of it would cost three times what the rest does. */
+const tailLength = 43
 
 /** Tokens whose signature holds, by their exact text; bounded in number and in memory. The oldest make room. */
 export class KnownTokens {
-  readonly #known = new Map<string, Known>()
+  readonly #known = new Map<string, Known & { readonly token: string }>()
   #length = 0
 
   /** Undefined as well for a token verified with keys that are not those of now. */
   find(token: string): Known | undefined {
-    const known = this.#known.get(token)
-    if (known === undefined || known.generation === known.issuer.keys.generation) return known
+    const known = this.#known.get(tailOf(token))
+    if (known === undefined || known.token !== token) return undefined
+    if (known.generation === known.issuer.keys.generation) return known
     this.forget(token)
     return undefined
   }
 
   /** Only what passed every check may get here: then forged tokens push no valid one out. */
   add(token: string, known: Known): void {
-    this.forget(token)
+    this.#remove(tailOf(token))
     this.#length += token.length
     while (this.#known.size >= maxTokens || (this.#length > maxLength && this.#known.size > 0)) {
-      this.forget(this.#known.keys().next().value as string)
+      this.#remove(this.#known.keys().next().value as string)
     }
-    this.#known.set(token, known)
+    this.#known.set(tailOf(token), { ...known, token })
   }
 
   forget(token: string): void {
-    if (this.#known.delete(token)) this.#length -= token.length
+    const tail = tailOf(token)
+    if (this.#known.get(tail)?.token === token) this.#remove(tail)
+  }
+
+  #remove(tail: string): void {
+    const known = this.#known.get(tail)
+    if (known === undefined) return
+    this.#known.delete(tail)
+    this.#length -= known.token.length
   }
 }
+
+const tailOf = (token: string): string => token.slice(-tailLength)
 
 /** Adds to a bounded map; the oldest entry makes room. */
 export function remember<Value>(map: Map<string, Value>, key: string, value: Value, max: number): void {

@@ -57,9 +57,14 @@ export interface TokenWish {
 }
 
 /** A token that needs a key nobody has yet. */
-interface Missing {
+class Missing {
   readonly issuer: TokenIssuer
   readonly missing: string
+
+  constructor(issuer: TokenIssuer, missing: string) {
+    this.issuer = issuer
+    this.missing = missing
+  }
 }
 
 const maxHeaders = 64
@@ -143,7 +148,7 @@ export class Verifier {
     if (wrong !== undefined) return wrong
     const kid = header.kid!
     const key = issuer.keys.find(kid)
-    if (key === undefined) return { issuer, missing: kid }
+    if (key === undefined) return new Missing(issuer, kid)
     if (header.alg !== key.alg) return 'alg'
     const { generation } = issuer.keys
     const payload =
@@ -186,5 +191,4 @@ function meets(
   return hasAudience(verified.claims.aud, issuer.audienceFor(audience, usual)) ? verified : 'claims.aud'
 }
 
-const isMissing = (verified: Verified | Reason | Missing): verified is Missing =>
-  typeof verified === 'object' && 'missing' in verified
+const isMissing = (verified: Verified | Reason | Missing): verified is Missing => verified instanceof Missing
