@@ -1,6 +1,7 @@
 import type { Static, TObject, TSchema } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../errors.ts'
+import type { Holder } from '../services/identity/parts.ts'
 import type { Session } from '../services/identity/sessions/session.ts'
 import type { Services } from '../services/services.ts'
 
@@ -59,17 +60,8 @@ export interface RouteInfo {
   readonly service: string
 }
 
-/** Who is asking, once `authenticate` let the request pass. Frozen, shared by requests with the same token. */
-export interface Principal {
-  readonly subject: string
-  readonly session: string | undefined
-  readonly scopes: readonly string[]
-  readonly claims: Readonly<Record<string, unknown>>
-  /** Whether this gateway's own issuer vouches for it; rules for "*" and for scopes are about such subjects only. */
-  readonly isOwn: boolean
-  /** Id of the API key that was shown, if it was one. */
-  readonly key?: string
-}
+/** Who is asking, once `authenticate` let the request pass. */
+export type Principal = Holder
 
 /** What the gateway learns about one request on its way through the corridor. */
 export interface Exchange {

@@ -39,7 +39,7 @@ export interface Holder {
   readonly session: string | undefined
   readonly scopes: readonly string[]
   readonly claims: Readonly<Record<string, unknown>>
-  /** Whether this gateway vouches for it itself. */
+  /** Whether this gateway's own issuer vouches for it; rules for "*" and for scopes are about such holders only. */
   readonly isOwn: boolean
   /** Id of the API key that was shown, if it was one. */
   readonly key?: string

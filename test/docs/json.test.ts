@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -10,7 +10,14 @@ import { readDocument, root } from '../support/console.ts'
 const surroundings = { services: { orders: { nodes: ['http://127.0.0.1:4001'] } } }
 
 /** Documents written by hand; docs/plugins and docs/errors.md are generated and verified elsewhere. */
-const documents = readdirSync(root, { recursive: true, encoding: 'utf8' })
+const documents = [
+  '',
+  'docs/',
+  'docs/guides/',
+  ...readdirSync(`${root}/examples`).map((name) => `examples/${name}/`)
+]
+  .filter((folder) => statSync(join(root, folder)).isDirectory())
+  .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}${name}`))
   .filter((path) => /^([A-Z]+|docs\/[a-z-]+|docs\/guides\/.*|examples\/[^/]+\/README)\.md$/.test(path))
   .filter((path) => path !== 'docs/errors.md')
 
