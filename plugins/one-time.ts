@@ -16,7 +16,10 @@ export const oneTime = definePlugin({
     return (route) => {
       const access = accessOf((route as RouteInfo & { readonly auth?: RouteAuth }).auth, '')
       if (!access.oneTime || access.mode === 'none') return undefined
-      const step = async ({ exchange }: FastifyRequest): Promise<void> => {
+      const { maxBody } = route as RouteInfo & { readonly maxBody?: { readonly bytes: number } }
+      const step = async ({ exchange, headers }: FastifyRequest): Promise<void> => {
+        // The proxy will refuse it for its size: the token is good for another try.
+        if (Number(headers['content-length'] ?? 0) > (maxBody?.bytes ?? Number.POSITIVE_INFINITY)) return
         const token = tokenOf(exchange.principal)
         if (token === undefined) return
         if (!(await useOnce(store, token, Date.now()).catch(unknown))) {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { issuerOptions } from '../../services/identity/issuers/check.ts'
 import {
   RemoteKeys,
   type RemoteKeyTimes,
@@ -454,4 +455,27 @@ t.test('keys come over https from who has a certificate, and from nobody else', 
   })
   const answer = await ask('GET', `http://127.0.0.1:${port}/r`, { token: await provider.sign() })
   t.equal(answer.status, 200)
+})
+
+t.test('a config in which users of two issuers are taken for each other is warned of', async (t) => {
+  const issuer = (name: string, subjectPrefix?: string) => ({
+    name,
+    issuer: `urn:${name}`,
+    keys: `${name}.json`,
+    subjectPrefix
+  })
+  const warned = (issuers: readonly object[]) => {
+    const found: string[] = []
+    const report = {
+      error: () => {},
+      warning: (at: string, sentence: string) => found.push(`${at} ${sentence}`)
+    }
+    issuerOptions({ auth: { issuers }, routes: [] } as never, report as never)
+    return found
+  }
+  t.same(warned([issuer('a'), issuer('b')]), [])
+  t.match(warned([issuer('a', 'x:'), issuer('b', 'x:')]), [
+    /^\/auth\/issuers\/1\/subjectPrefix users of issuer "b" are taken/
+  ])
+  t.match(warned([issuer('a'), issuer('b', 'a:')]), [/issuer "a"$/])
 })

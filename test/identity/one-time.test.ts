@@ -35,6 +35,7 @@ const start = async (t: Test, store: object) => {
         id: 'once',
         path: '/once',
         service: 'up',
+        maxBody: '1KiB',
         auth: { oneTime: true, credentials: ['bearer', 'api-key'] }
       },
       { id: 'maybe', path: '/maybe', service: 'up', auth: { mode: 'optional', oneTime: true } },
@@ -99,6 +100,8 @@ t.test(
     t.equal((await get('/slow', await login(origin))).status, 200)
     t.equal((await get('/slow', token)).status, 429)
     t.equal((await get('/nowhere', token)).status, 404)
+    const large = { token, json: { padding: 'x'.repeat(2000) } }
+    t.equal((await ask('POST', `${origin}/once`, large)).status, 413)
     const answers = await Promise.all(Array.from({ length: 100 }, () => get('/once', token)))
     t.same(
       answers.map(({ status }) => status).filter((status) => status !== 401),

@@ -58,7 +58,8 @@ export class WatchedFile<Value> {
       this.#value = this.#parse(await readFile(this.#path, 'utf8'), version.mode)
       this.#broken = undefined
     } catch (error) {
-      this.#version = isMissing(error) ? '' : this.#version
+      // What the system would not let us read is looked at again though it has not changed; what was read and is wrong is not.
+      if (typeof (error as { code?: unknown }).code === 'string') this.#version = ''
       this.#broken = error as Error
     }
   }

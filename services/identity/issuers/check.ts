@@ -14,6 +14,7 @@ export const issuerOptions: Check = ({ auth, routes }: Config, report: Report) =
   const issuers = auth?.issuers ?? []
   const names = new Set(['own'])
   const signers = new Set([auth?.issuer])
+  const prefixes = new Map<string, string>()
   for (const [index, { name, issuer, jwks, keys, subjectPrefix, allowInsecure }] of issuers.entries()) {
     const at = (key: string) => pointerOf('auth', 'issuers', index, key)
     if (names.has(name)) report.error(at('name'), `there is an issuer "${name}" already`)
@@ -26,6 +27,12 @@ export const issuerOptions: Check = ({ auth, routes }: Config, report: Report) =
         `whoever issuer "${name}" names is taken for the user of that name here`
       )
     }
+    const other = prefixes.get(subjectPrefix ?? `${name}:`)
+    if (other !== undefined) {
+      const sentence = `users of issuer "${name}" are taken for those of the same name of issuer "${other}"`
+      report.warning(at('subjectPrefix'), sentence)
+    }
+    prefixes.set(subjectPrefix ?? `${name}:`, name)
     if (keys !== undefined) {
       if (jwks !== undefined)
         report.error(at('keys'), 'the keys come from "jwks" or from this file, not both')
