@@ -6,10 +6,10 @@ import { publicOrigin } from '../../plugins/public-origin.ts'
 import type { OpenExchange, OpenExchanges } from '../../services/identity/open-exchanges.ts'
 import type { Holder, Refusal } from '../../services/identity/parts.ts'
 import type { HandshakeSink } from '../../services/transport/handshake.ts'
-import type { Failure, Sent } from '../../services/transport/transport.ts'
+import type { Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
 import type { Tunnels } from '../../services/transport/tunnel.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
-import type { Pool } from '../../services/upstream/pool.ts'
+import type { Pool, PoolRequest } from '../../services/upstream/pool.ts'
 import { sendUpgrade } from '../../services/upstream/upgrade.ts'
 import type { CompiledRoute } from '../table/route.ts'
 import {
@@ -50,7 +50,7 @@ const lingering = 5000
 const small = 8192
 
 /** One proxied request: hands it to the pool and the answer to the client, as it comes. */
-export class Call implements HandshakeSink, OpenExchange {
+export class Call implements HandshakeSink, OpenExchange, PoolRequest {
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
   readonly #plan: Plan
@@ -58,6 +58,9 @@ export class Call implements HandshakeSink, OpenExchange {
   #onAnswer: () => void = () => {}
   #node: UpstreamNode | undefined
   #sentAt = 0
+  /** The request as any node gets it. */
+  #path = ''
+  #forwarded: string[] = []
   #sent: Sent | undefined
   #isOver = false
   /** True once the answer is ours to write, and Fastify's no more. */
@@ -96,14 +99,11 @@ export class Call implements HandshakeSink, OpenExchange {
       if (revoked !== undefined) throw refused(revoked)
     }
     this.#sentAt = performance.now()
-    const headers = this.#plan.headers.write(raw, exchange, id, headerRules(this.#plan))
-    if (this.#upgrade !== undefined) headers.push('Connection', 'Upgrade', 'Upgrade', 'websocket')
-    const prepare = (node: UpstreamNode) => outgoingFor(node, this.#request, this.#plan, path, headers)
+    this.#path = path
+    this.#forwarded = this.#plan.headers.write(raw, exchange, id, headerRules(this.#plan))
+    if (this.#upgrade !== undefined) this.#forwarded.push('Connection', 'Upgrade', 'Upgrade', 'websocket')
     const { pool } = this.#plan
-    this.#sent =
-      this.#upgrade === undefined
-        ? pool.send(prepare, this, this.#onNode)
-        : sendUpgrade(pool, prepare, this, this.#onNode)
+    this.#sent = this.#upgrade === undefined ? pool.send(this, this) : sendUpgrade(pool, this, this)
   }
 
   /** Only with a principal is a call kept among what is open. */
@@ -129,6 +129,15 @@ export class Call implements HandshakeSink, OpenExchange {
     // An event stream has no last event; its clients ask for the rest by themselves, and are refused.
     if (isEndless(this.#headers)) this.#endAnswer()
     else this.#breakOff()
+  }
+
+  outgoingFor(node: UpstreamNode): Outgoing {
+    return outgoingFor(node, this.#request, this.#plan, this.#path, this.#forwarded)
+  }
+
+  onNode(node: UpstreamNode): void {
+    this.#node = node
+    this.#request.exchange.node = node.name
   }
 
   onHead(status: number, reason: string, headers: string[]): void {
@@ -264,11 +273,6 @@ export class Call implements HandshakeSink, OpenExchange {
 
   get #idle(): number {
     return this.#plan.route.idleTimeout ?? this.#plan.pool.timeouts.idle
-  }
-
-  readonly #onNode = (node: UpstreamNode): void => {
-    this.#node = node
-    this.#request.exchange.node = node.name
   }
 
   readonly #onDrain = (): void => this.#sent?.resume()

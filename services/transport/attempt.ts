@@ -20,6 +20,16 @@ export interface Setback extends Failure {
   readonly wasStale: boolean
 }
 
+/** Who decides what becomes of an attempt, and learns how nodes do. */
+export interface AttemptOwner {
+  /** No answer has begun, and none will from this node. Has to `start` again or to `fail`. */
+  onSetback(setback: Setback): void
+  /** An answer begins; told before the sink is. */
+  onAnswer(status: number): void
+  /** Told once, and last: the answer came to its end, the client left (both without a failure), or it failed. */
+  onOver(failure: Failure | undefined): void
+}
+
 /**
  * One request to one node after the other, until an answer begins. It owns the clock of the exchange: connect, response and idle
  * timeouts are one timer that is re-armed at each phase.
@@ -27,7 +37,7 @@ export interface Setback extends Failure {
 export class Attempt implements Job, Waiter, Sent {
   #outgoing: Outgoing
   readonly #sink: AnswerSink
-  readonly #onSetback: (setback: Setback) => void
+  readonly #owner: AttemptOwner
   readonly #upload: Upload | undefined
   readonly #total: NodeJS.Timeout | undefined
   #client: NodeClient | undefined
@@ -37,10 +47,10 @@ export class Attempt implements Job, Waiter, Sent {
   #isPaused = false
   isOver = false
 
-  constructor(outgoing: Outgoing, sink: AnswerSink, onSetback: (setback: Setback) => void) {
+  constructor(outgoing: Outgoing, sink: AnswerSink, owner: AttemptOwner) {
     this.#outgoing = outgoing
     this.#sink = sink
-    this.#onSetback = onSetback
+    this.#owner = owner
     const { body, length, maxBody, timeouts } = outgoing
     if (body !== undefined) {
       this.#upload = new Upload(body, length === undefined, maxBody, {
@@ -96,6 +106,7 @@ export class Attempt implements Job, Waiter, Sent {
       if (this.#isPaused) this.#giveUp('slow-client', 'send_timeout')
       else this.#giveUp('timeout', 'idle_timeout')
     })
+    this.#owner.onAnswer(status)
     this.#sink.onHead(status, reason, headers)
   }
 
@@ -114,6 +125,7 @@ export class Attempt implements Job, Waiter, Sent {
     // An answer before the request's end: the rest of the request has nowhere to go.
     if (this.#upload !== undefined && !this.#upload.isEnded) this.#connection?.forbidReuse()
     this.#finish()
+    this.#owner.onOver(undefined)
     this.#sink.onEnd(trailers)
   }
 
@@ -138,6 +150,7 @@ export class Attempt implements Job, Waiter, Sent {
     if (this.isOver) return
     this.#finish()
     this.#drop()
+    this.#owner.onOver(undefined)
   }
 
   /** Ends the exchange with a failure that no other node can mend. */
@@ -145,6 +158,7 @@ export class Attempt implements Job, Waiter, Sent {
     if (this.isOver) return
     this.#finish()
     this.#drop()
+    this.#owner.onOver(failure)
     this.#sink.onFailure(failure)
   }
 
@@ -172,7 +186,7 @@ export class Attempt implements Job, Waiter, Sent {
     this.#connection = undefined
     this.#upload?.detach()
     const isRepeatable = this.#upload === undefined || this.#upload.isReplayable
-    this.#onSetback({ kind, reason, isRepeatable, isClosed: false, wasStale: false, ...details })
+    this.#owner.onSetback({ kind, reason, isRepeatable, isClosed: false, wasStale: false, ...details })
   }
 
   #finish(): void {

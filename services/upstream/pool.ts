@@ -1,10 +1,14 @@
-import { Attempt, type Setback } from '../transport/attempt.ts'
 import type { AnswerSink, Outgoing, Sent, Timeouts } from '../transport/transport.ts'
-import { maxKept } from '../transport/upload.ts'
+import { Delivery } from './delivery.ts'
 import type { UpstreamNode } from './node.ts'
 
-/** What a request needs to know of the node that gets it: its Host and the path in front. */
-export type Prepare = (node: UpstreamNode) => Outgoing
+/** A request as the pool sees it, and who wants to know what becomes of it. */
+export interface PoolRequest {
+  /** The request written for a node: its Host and the path in front are the node's. */
+  outgoingFor(node: UpstreamNode): Outgoing
+  /** Told who gets it, once for each node that is tried. */
+  onNode(node: UpstreamNode): void
+}
 
 export interface PoolOptions {
   readonly name: string
@@ -14,8 +18,6 @@ export interface PoolOptions {
   readonly eject: number
   readonly attempts: number
 }
-
-const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 
 /** The nodes of one service. It outlives reloads as long as the service's settings stay the same. */
 export class Pool {
@@ -33,38 +35,14 @@ export class Pool {
     this.attempts = attempts
   }
 
-  /** Sends one request to a node and, where that is safe, to another one. `onNode` is told who got it. */
-  send(prepare: Prepare, sink: AnswerSink, onNode: (node: UpstreamNode) => void): Sent {
+  /** Sends one request to a node and, where that is safe, to another one. */
+  send(request: PoolRequest, sink: AnswerSink): Sent {
     const first = this.pick(undefined)
     if (first === undefined) {
       queueMicrotask(() => sink.onFailure({ kind: 'unavailable', reason: 'no_node', isUnsent: true }))
       return nothing
     }
-    const outgoing = prepare(first)
-    const isRepeatable = mayBeSeenTwice(outgoing)
-    let node = first
-    const maxIdle = idleLimit(outgoing)
-    let retries = 0
-    let staleRetries = 0
-    const attempt: Attempt = new Attempt(outgoing, sink, (setback) => {
-      if (setback.kind === 'connect' || setback.reason === 'connect_timeout') this.eject(node)
-      if (!setback.isRepeatable) return attempt.fail(setback)
-      if (setback.wasStale && staleRetries === 0 && isRepeatable) {
-        staleRetries += 1
-        return attempt.start(node.client, 0)
-      }
-      if (retries >= this.attempts || !mayRepeat(setback, isRepeatable)) return attempt.fail(setback)
-      const next = this.pick(node)
-      if (next === undefined || (next === node && setback.isUnsent)) return attempt.fail(setback)
-      retries += 1
-      node = next
-      onNode(node)
-      attempt.redirect(prepare(node))
-      attempt.start(node.client, setback.wasStale ? 0 : maxIdle)
-    })
-    onNode(node)
-    attempt.start(node.client, maxIdle)
-    return attempt
+    return new Delivery(this, request, first).begin(sink)
   }
 
   /** The next node in turn, by weight. Skips ejected nodes and `not`, unless nobody else is left. */
@@ -99,23 +77,6 @@ export class Pool {
     if (best !== undefined) best.current -= total
     return best
   }
-}
-
-/** What was never sent may go elsewhere; what may have been seen only when seeing it twice does no harm (RFC 9110 9.2.2). */
-const mayRepeat = ({ isUnsent, isClosed }: Setback, isRepeatable: boolean): boolean =>
-  isUnsent || (isClosed && isRepeatable)
-
-const mayBeSeenTwice = ({ method, isOnce }: Outgoing): boolean => isOnce !== true && idempotent.has(method)
-
-/**
- * How long a connection may have been idle to be given this request: a node closes idle ones at any moment. What can be repeated takes any,
- * what can be repeated but not from what is kept of its body a new one, and the rest one that was just in use.
- */
-function idleLimit(outgoing: Outgoing): number {
-  if (!mayBeSeenTwice(outgoing)) return 1000
-  const { body, length } = outgoing
-  const isKept = body === undefined || (length !== undefined && length <= maxKept)
-  return isKept ? Number.POSITIVE_INFINITY : 0
 }
 
 const nothing: Sent = { cancel() {}, resume() {} }

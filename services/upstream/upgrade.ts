@@ -1,15 +1,10 @@
 import { Handshake, type HandshakeSink } from '../transport/handshake.ts'
 import { headOf, type Sent } from '../transport/transport.ts'
 import type { UpstreamNode } from './node.ts'
-import type { Pool, Prepare } from './pool.ts'
+import type { Pool, PoolRequest } from './pool.ts'
 
 /** Asks the nodes of a service for an upgrade, one after the other as long as none can be reached. */
-export function sendUpgrade(
-  pool: Pool,
-  prepare: Prepare,
-  sink: HandshakeSink,
-  onNode: (node: UpstreamNode) => void
-): Sent {
+export function sendUpgrade(pool: Pool, request: PoolRequest, sink: HandshakeSink): Sent {
   let current: Handshake | undefined
   let isCancelled = false
   const attempt = (left: number, not: UpstreamNode | undefined): void => {
@@ -18,8 +13,8 @@ export function sendUpgrade(
       sink.onFailure({ kind: 'unavailable', reason: 'no_node', isUnsent: true })
       return
     }
-    onNode(node)
-    const outgoing = prepare(node)
+    request.onNode(node)
+    const outgoing = request.outgoingFor(node)
     current = new Handshake(node.endpoint, headOf(outgoing), outgoing.timeouts, {
       onHead: (status, reason, headers) => sink.onHead(status, reason, headers),
       onData: (chunk) => sink.onData(chunk),
