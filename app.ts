@@ -9,6 +9,7 @@ import { toMilliseconds } from './config/units.ts'
 import { furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { doorLimit, guardArea } from './plugins/door-limit.ts'
 import { plugins } from './plugins/index.ts'
+import { metricsOf } from './plugins/metrics.ts'
 import { problem } from './plugins/problem.ts'
 import { requestId } from './plugins/request-id.ts'
 import { thirdParty } from './plugins/slice.ts'
@@ -33,6 +34,8 @@ import { routeTable } from './routes/table/check.ts'
 import { compileTable, type Table } from './routes/table/compile.ts'
 import { openExchange } from './routes/table/exchange.ts'
 import { methodGaps } from './routes/table/method-gaps.ts'
+import { releaseOptions } from './routes/table/release-check.ts'
+import type { CompiledRoute } from './routes/table/route.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
@@ -48,6 +51,7 @@ import { checkOwnProvider } from './services/identity/sessions/own-provider.ts'
 import type { AuthOptions } from './services/identity/slice.ts'
 import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
+import type { RouteRelease } from './services/release/slice.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
 import { runtimeSlice } from './services/runtime/slice.ts'
 import type { ServiceRegistry, Services } from './services/services.ts'
@@ -78,6 +82,7 @@ export const checks = [
   ...generic,
   routeTable,
   methodGaps,
+  releaseOptions,
   doorCollisions,
   identityOptions,
   apiKeyOptions,
@@ -177,6 +182,7 @@ async function buildApp(
   })
   opened.push(app)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
+  const releaseOf = ({ index }: CompiledRoute) => config.routes[index] as RouteRelease
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)
   const steps = await furnish(
     app,
@@ -186,7 +192,8 @@ async function buildApp(
       fields: {
         ...config.routes[route.index],
         ...route,
-        serviceLimit: config.services[route.service]?.limit
+        serviceLimit: config.services[route.service]?.limit,
+        canaryLimit: config.services[releaseOf(route).canary?.service ?? '']?.limit
       }
     })),
     services
@@ -206,7 +213,12 @@ async function buildApp(
     identityHeaders: config.auth?.headers,
     assertions: await assertionsOf(config.auth, services, (sentence) => process.log.warn(sentence)),
     kept: [config.auth?.apiKeys?.header ?? [], config.auth?.assertion.header ?? []].flat(),
-    hidesCookies: setsCookies(config.auth)
+    hidesCookies: setsCookies(config.auth),
+    releases: {
+      of: releaseOf,
+      fallbackOf: (service) => config.services[service]?.fallback,
+      metrics: metricsOf(services)
+    }
   })
   await app.ready()
   const identityHeaders = Object.values(config.auth?.headers ?? {})

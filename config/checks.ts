@@ -8,23 +8,38 @@ type Loose = Readonly<Record<string, unknown>>
 const tolerant = (check: (config: Loose, report: Report) => void): Check =>
   Object.assign(check, { tolerant: true as const })
 
-/** Every route names a service that there is; a service that no route names earns a warning. */
-export const serviceNames = tolerant(({ routes, services }, report) => {
-  const names = isObject(services) ? Object.keys(services) : []
+/** Whatever names a service names one that there is; a service that nothing names earns a warning. */
+export const serviceNames = tolerant((config, report) => {
+  const names = isObject(config.services) ? Object.keys(config.services) : []
   const unused = new Set(names)
-  for (const [index, { service }] of itemsOf(routes)) {
+  for (const [pointer, service] of namedServices(config)) {
     if (typeof service !== 'string') continue
     if (unused.delete(service) || names.includes(service)) continue
     const meant = nearest(service, names)
     const known =
       names.length === 0 ? 'there are no services' : `there are ${orList(quoted(names.slice(0, 10)))}`
     const hint = meant === undefined ? `; ${known}` : ''
-    report.error(pointerOf('routes', index, 'service'), `there is no service "${service}"${hint}`, meant)
+    report.error(pointer, `there is no service "${service}"${hint}`, meant)
   }
   for (const name of unused) {
     report.warning(pointerOf('services', name), `no route uses the service "${name}"`)
   }
 })
+
+/** Every place that names a service: routes, with what else becomes of their requests, and services with a fallback. */
+function* namedServices({ routes, services }: Loose): Iterable<[pointer: string, name: unknown]> {
+  for (const [index, route] of itemsOf(routes)) {
+    yield [pointerOf('routes', index, 'service'), route.service]
+    for (const key of ['canary', 'mirror']) {
+      const other = route[key]
+      if (isObject(other)) yield [pointerOf('routes', index, key, 'service'), other.service]
+    }
+  }
+  for (const [name, service] of isObject(services) ? Object.entries(services) : []) {
+    const fallback = isObject(service) ? service.fallback : undefined
+    if (isObject(fallback)) yield [pointerOf('services', name, 'fallback', 'service'), fallback.service]
+  }
+}
 
 /** Ids are taken once in each list. */
 export const uniqueIds = tolerant((config, report) => {

@@ -1,6 +1,7 @@
 import { accessLog } from './access-log.ts'
 import { authenticate } from './authenticate/authenticate.ts'
 import { authorize } from './authorize.ts'
+import { canary } from './canary.ts'
 import { cors } from './cors.ts'
 import { doorLimit } from './door-limit.ts'
 import { guard } from './guard.ts'
@@ -26,6 +27,7 @@ export const plugins = [
   authenticate,
   stepUp,
   authorize,
+  canary,
   limitBySubject,
   limitByService,
   oneTime

@@ -16,7 +16,7 @@ export const metrics = definePlugin({
   key: 'metrics',
 
   setup(app, _options, services) {
-    const { requests, duration, upstream, refusals } = metricsOf(services)
+    const { requests, duration, upstream, refusals, canaries } = metricsOf(services)
     const methods = new Set(METHODS)
     app.finishers.push((request, status) => {
       const { exchange } = request
@@ -24,9 +24,12 @@ export const metrics = definePlugin({
       const method = methods.has(request.method) ? request.method : 'other'
       requests.inc({ route, method, status })
       duration.observe({ route }, (performance.now() - exchange.startedAt) / 1000)
+      const { detour } = exchange
       if (exchange.upstreamTime !== undefined && exchange.route !== undefined) {
-        upstream.observe({ service: exchange.route.service }, exchange.upstreamTime / 1000)
+        const { service } = detour ?? exchange.route
+        upstream.observe({ service }, exchange.upstreamTime / 1000)
       }
+      if (detour?.side !== undefined) canaries.inc({ route, side: detour.side, status })
       if (exchange.verdict !== 'allowed') {
         refusals.inc({ code: exchange.verdict, reason: exchange.reason ?? '-' })
       }

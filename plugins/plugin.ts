@@ -92,10 +92,22 @@ export interface Exchange {
   traceparent: string
   /** Node that got the request, by its name in the pool, never its address: for the log. */
   node: string | undefined
+  /** Where the request goes when the route has more than one place for it; undefined where it has not. */
+  detour: Detour | undefined
   /** Milliseconds from handing the request to a node until its answer's head; undefined when no node was asked. */
   upstreamTime: number | undefined
   /** performance.now() at the first byte of the request seen by the gateway. */
   readonly startedAt: number
+}
+
+/** Which service a request was really for: a canary's, or the one that answers in place of another. Never changed, only replaced. */
+export interface Detour {
+  /** The service that was asked last. */
+  readonly service: string
+  /** Set on routes with a canary. */
+  readonly side: 'stable' | 'canary' | undefined
+  /** Why the service itself could not answer, where its fallback was asked. */
+  readonly fallback: string | undefined
 }
 
 /** Called once for each request when its exchange is over, however it ended; `status` is 499 when the client left before the answer. */

@@ -9,6 +9,16 @@ import type { OpenExchanges } from '../services/identity/open-exchanges.ts'
 import type { Tunnels } from '../services/transport/tunnel.ts'
 import type { Pool } from '../services/upstream/pool.ts'
 import { Call, type Plan } from './proxy/call.ts'
+import { Fallback } from './proxy/fallback.ts'
+import { mirrorHeader } from './proxy/mirror.ts'
+import {
+  planFor,
+  planRelease,
+  poolOf,
+  type Releases,
+  type RoutePlan,
+  servicesWithMethods
+} from './proxy/release.ts'
 import { type IdentityHeaders, RequestHeaders } from './proxy/request-headers.ts'
 import type { Table } from './table/compile.ts'
 import type { CompiledRoute } from './table/route.ts'
@@ -30,10 +40,11 @@ export interface ProxyOptions {
   readonly kept?: readonly string[]
   /** Whether the gateway sets cookies of its own. */
   readonly hidesCookies: boolean
+  readonly releases: Releases
 }
 
 /** What each route needs of the config, found by the route itself. */
-export type Plans = ReadonlyMap<RouteInfo, Plan>
+export type Plans = ReadonlyMap<RouteInfo, RoutePlan>
 
 /** Decides everything about proxying that the config decides. */
 export function planRoutes(options: ProxyOptions): Plans {
@@ -46,35 +57,56 @@ export function planRoutes(options: ProxyOptions): Plans {
     hidesCookies,
     tunnels,
     open,
-    assertions
+    assertions,
+    releases
   } = options
   const conditions = table.routes.flatMap((route) => route.headers.map(({ name }) => name))
-  const headers = new RequestHeaders(identityHeaders ?? unused, { conditions, kept, hidesCookies })
-  const withMethods = new Set(
-    table.routes.filter(({ methods }) => methods.length > 0).map(({ service }) => service)
-  )
-  return new Map(
-    table.routes.map((route) => {
-      const pool = pools.get(route.service)
-      if (pool === undefined)
-        throw new TypeError(`route "${route.id}": there is no service "${route.service}"`)
-      const access = accessOf(route)
-      const endsWithToken = access.onExpiry === 'close'
-      const isOnce = access.oneTime
-      const assertion =
-        access.assertion && assertions !== undefined
-          ? {
-              header: assertions.header,
-              of: (principal: Principal) => assertions.writer.of(principal, route.service)
-            }
-          : undefined
-      const keepsMethod = withMethods.has(route.service)
-      return [
+  const isMirrored = table.routes.some((route) => releases.of(route).mirror !== undefined)
+  const headers = new RequestHeaders(identityHeaders ?? unused, {
+    conditions,
+    kept: isMirrored ? [...kept, mirrorHeader] : kept,
+    hidesCookies
+  })
+  const withMethods = servicesWithMethods(table.routes, releases)
+  const planOf = (route: CompiledRoute, service: string): Plan => {
+    const access = accessOf(route)
+    const endsWithToken = access.onExpiry === 'close'
+    const isOnce = access.oneTime
+    const assertionFor = (audience: string) =>
+      access.assertion && assertions !== undefined
+        ? {
+            header: assertions.header,
+            of: (principal: Principal) => assertions.writer.of(principal, audience)
+          }
+        : undefined
+    const fallen = releases.fallbackOf(service)
+    const fallback =
+      fallen &&
+      new Fallback({
         route,
-        { tunnels, open, route, pool, headers, endsWithToken, isOnce, assertion, keepsMethod, hidesCookies }
-      ]
-    })
-  )
+        service,
+        options: fallen,
+        pool: fallen.service === undefined ? undefined : poolOf(pools, route, fallen.service),
+        assertion: fallen.service === undefined ? undefined : assertionFor(fallen.service),
+        isOnce,
+        count: releases.metrics.fallbacks
+      })
+    return {
+      tunnels,
+      open,
+      route,
+      pool: poolOf(pools, route, service),
+      headers,
+      endsWithToken,
+      isOnce,
+      assertion: assertionFor(service),
+      keepsMethod:
+        withMethods.has(service) || (fallen?.service !== undefined && withMethods.has(fallen.service)),
+      hidesCookies,
+      fallback
+    }
+  }
+  return new Map(table.routes.map((route) => [route, planRelease(route, releases, planOf)]))
 }
 
 const unused: IdentityHeaders = { user: 'x-user-id', session: 'x-session-id', scopes: 'x-scopes' }
@@ -116,7 +148,8 @@ export async function registerProxy(app: FastifyInstance, options: ProxyOptions)
         const plan = route && plans.get(route)
         if (plan === undefined)
           throw RouteNotFound([request.method, request.exchange.path], { reason: 'route' })
-        ;(request as Called)[kCall] = new Call(request, reply, plan)
+        plan.mirror?.copy(request)
+        ;(request as Called)[kCall] = new Call(request, reply, planFor(plan, request.exchange))
         return reply.from('/', relayOptions)
       }
     })

@@ -3,12 +3,19 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Rate, rateOf, type Verdict } from '../../services/limits/bucket.ts'
 import { Limits } from '../../services/limits/limits.ts'
 import { type LimitOptions, type RouteLimitOptions, routeLimitSchema } from '../../services/limits/slice.ts'
+import type { CanaryOptions } from '../../services/release/slice.ts'
 import type { Services } from '../../services/services.ts'
 import { definePlugin, type Note, type RouteInfo, type Step } from '../plugin.ts'
+import { type KeyOf, keyBy, needsPrincipal } from '../request-key.ts'
 import { type ShownLimit, settle, showLimit } from './fields.ts'
-import { type KeyOf, keyBy, needsPrincipal } from './key.ts'
 
-type LimitedRoute = RouteInfo & { readonly limit?: RouteLimitOptions; readonly serviceLimit?: LimitOptions }
+type LimitedRoute = RouteInfo & {
+  readonly limit?: RouteLimitOptions
+  readonly serviceLimit?: LimitOptions
+  readonly canary?: CanaryOptions
+  /** That of the canary's service. */
+  readonly canaryLimit?: LimitOptions
+}
 
 /** Counts by address, route or header: before anything is spent on finding out who asks. */
 export const limitEarly = definePlugin({
@@ -39,15 +46,38 @@ export const limitByService = definePlugin({
   setup(app, _options, services) {
     const take = takerOf(app, services)
     return (route: LimitedRoute) => {
-      const { serviceLimit, service } = route
-      if (serviceLimit === undefined) return undefined
-      // A client that sees both limits has to be able to tell them apart.
-      const name = route.limit !== undefined && route.id === service ? `service:${service}` : service
-      const shown = showLimit(name, serviceLimit.qps, 'service_limit')
-      return step(take, serviceLimit, shown, `service:${service}`, keyBy('route'))
+      const stable = serviceStep(take, route, route.service, route.serviceLimit)
+      const { canary } = route
+      if (canary === undefined) return stable
+      return bySide(stable, serviceStep(take, route, canary.service, route.canaryLimit))
     }
   }
 })
+
+function serviceStep(
+  take: Taker,
+  route: LimitedRoute,
+  service: string,
+  limit: LimitOptions | undefined
+): ExplainedStep | undefined {
+  if (limit === undefined) return undefined
+  // A client that sees both limits has to be able to tell them apart.
+  const name = route.limit !== undefined && route.id === service ? `service:${service}` : service
+  const shown = showLimit(name, limit.qps, 'service_limit')
+  return step(take, limit, shown, `service:${service}`, keyBy('route'))
+}
+
+/** Counts where the request goes: the two sides of a canary have the limits of their own services. */
+function bySide(stable: ExplainedStep | undefined, canary: ExplainedStep | undefined): Step | undefined {
+  if (stable === undefined && canary === undefined) return undefined
+  const sideOf = ({ exchange }: FastifyRequest) => (exchange.detour?.side === 'canary' ? canary : stable)
+  const count: Step = (request, reply) => sideOf(request)?.(request, reply)
+  return Object.assign(count, {
+    explain: (request: FastifyRequest, note: Note) => sideOf(request)?.explain(request, note)
+  })
+}
+
+type ExplainedStep = Step & { readonly explain: NonNullable<Step['explain']> }
 
 function routeStep(take: Taker, route: LimitedRoute, isHere: (by: string) => boolean): Step | undefined {
   const { limit, id } = route
@@ -61,7 +91,7 @@ function step(
   shown: ShownLimit,
   prefix: string,
   keyOf: KeyOf
-): Step {
+): ExplainedStep {
   const rate = rateOf(options)
   const count: Step = async (request, reply) => {
     settle(shown, await take(`${prefix}:${keyOf(request)}`, rate), request, reply)

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { isProblem, type Problem } from '../../errors.ts'
 import type { Steps } from '../../plugins/corridor.ts'
 import { type Exchange, type RouteInfo, Untold } from '../../plugins/plugin.ts'
+import { planFor } from '../proxy/release.ts'
 import { headerRules } from '../proxy/request-headers.ts'
 import type { Plans } from '../proxy.ts'
 
@@ -108,8 +109,10 @@ function seenBy(
   route: RouteInfo,
   { plans, identityHeaders }: Serving
 ) {
-  const plan = plans.get(route)
-  if (plan === undefined) return {}
+  const planned = plans.get(route)
+  if (planned === undefined) return {}
+  const { mirror } = planned
+  const plan = planFor(planned, exchange)
   const written = plan.headers.write(raw, exchange, 'explained', headerRules(plan))
   const names = written.filter((_, index) => index % 2 === 0)
   const has = (list: readonly string[], name: string) =>
@@ -120,7 +123,9 @@ function seenBy(
     if (has(identityHeaders, name)) identity[name] = written[index * 2 + 1]!
   }
   return {
-    service: route.service,
+    service: exchange.detour?.service ?? route.service,
+    ...(mirror?.takes(raw.method) && { mirror: { service: mirror.service, percent: mirror.percent } }),
+    ...(plan.fallback && { fallback: plan.fallback.plan.options.service ?? 'a fixed answer' }),
     path: plan.route.rewrite.forward(exchange.path) ?? null,
     identity,
     added: names.filter((name) => !has(sent, name) && !has(identityHeaders, name)),

@@ -9,7 +9,7 @@ import type { HandshakeSink } from '../../services/transport/handshake.ts'
 import type { Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
 import type { Tunnels } from '../../services/transport/tunnel.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
-import type { Pool, PoolRequest } from '../../services/upstream/pool.ts'
+import type { PoolRequest } from '../../services/upstream/pool.ts'
 import { sendUpgrade } from '../../services/upstream/upgrade.ts'
 import type { CompiledRoute } from '../table/route.ts'
 import {
@@ -19,6 +19,7 @@ import {
   type OwnHeaders,
   switchHeaders
 } from './answer-headers.ts'
+import { type Fallible, sendTo } from './fallback.ts'
 import { openTunnel } from './open-tunnel.ts'
 import { outgoingFor } from './outgoing.ts'
 import { problemOf } from './problems.ts'
@@ -26,9 +27,8 @@ import { type Assertion, headerRules, type RequestHeaders } from './request-head
 import { type PendingUpgrade, pendingUpgrade } from './upgrade.ts'
 
 /** Everything the config decided about one route's requests. */
-export interface Plan {
+export interface Plan extends Fallible {
   readonly route: CompiledRoute
-  readonly pool: Pool
   readonly headers: RequestHeaders
   readonly tunnels: Tunnels
   readonly open: OpenExchanges
@@ -102,8 +102,8 @@ export class Call implements HandshakeSink, OpenExchange, PoolRequest {
     this.#path = path
     this.#forwarded = this.#plan.headers.write(raw, exchange, id, headerRules(this.#plan))
     if (this.#upgrade !== undefined) this.#forwarded.push('Connection', 'Upgrade', 'Upgrade', 'websocket')
-    const { pool } = this.#plan
-    this.#sent = this.#upgrade === undefined ? pool.send(this, this) : sendUpgrade(pool, this, this)
+    if (this.#upgrade === undefined) this.#sent = sendTo(this.#plan, this, this, this.#reply)
+    else this.#sent = sendUpgrade(this.#plan.pool, this, this)
   }
 
   /** Only with a principal is a call kept among what is open. */

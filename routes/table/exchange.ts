@@ -68,6 +68,7 @@ function newExchange(raw: IncomingMessage): Exchange {
     trusted: false,
     traceparent: traceparentOf(raw),
     node: undefined,
+    detour: undefined,
     upstreamTime: undefined,
     startedAt: performance.now()
   }

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Duration, Size } from '../../config/units.ts'
+import { mirrorSchema } from '../../services/release/slice.ts'
 
 const condition = (what: string) =>
   Type.Record(Type.String({ minLength: 1, maxLength: 200 }), Type.String({ maxLength: 1000 }), {
@@ -123,7 +124,8 @@ export const routeSlice = Type.Object(
         default: {},
         description: "What this route waits for, in place of the service's timeouts."
       }
-    )
+    ),
+    mirror: Type.Optional(mirrorSchema)
   },
   { additionalProperties: false, description: 'One route: which requests it takes and who answers them.' }
 )

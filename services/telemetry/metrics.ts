@@ -33,6 +33,24 @@ export class Metrics {
     help: 'Requests the gateway refused or failed itself, by problem code and internal reason.',
     labelNames: ['code', 'reason'] as const
   })
+  readonly canaries = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_canary_requests_total',
+    help: 'Requests to routes with a canary, by route, side (stable, canary) and status.',
+    labelNames: ['route', 'side', 'status'] as const
+  })
+  readonly mirrors = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_mirrored_requests_total',
+    help: "Copies of requests, by route and outcome: the answer's class (2xx ...), failed, timeout, or why none was sent (busy, body_size, client_left).",
+    labelNames: ['route', 'outcome'] as const
+  })
+  readonly fallbacks = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_fallbacks_total',
+    help: 'Requests that a fallback took over, by service, fallback (a service, or "static") and why the service could not be asked.',
+    labelNames: ['service', 'fallback', 'reason'] as const
+  })
   readonly reloads = new Counter({
     ...this.#options,
     name: 'tollkeeper_config_reloads_total',

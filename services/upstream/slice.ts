@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { Duration } from '../../config/units.ts'
 import { limitSchema } from '../limits/slice.ts'
+import { fallbackSchema } from '../release/slice.ts'
 import { runSlice } from '../runtime/slice.ts'
 
 const nodeURL = (description: string) =>
@@ -130,6 +131,7 @@ export const serviceSlice = Type.Object(
     }),
     tls,
     limit: Type.Optional(limitSchema),
+    fallback: Type.Optional(fallbackSchema),
     run: Type.Optional(runSlice)
   },
   { additionalProperties: false, description: 'One service: its nodes and how they are used.' }

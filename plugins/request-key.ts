@@ -1,11 +1,12 @@
 import type { FastifyRequest } from 'fastify'
-import { keyPart, networkOf } from '../../services/limits/subject.ts'
+import { cookieOf } from '../services/identity/users/device.ts'
+import { keyPart, networkOf } from '../services/limits/subject.ts'
 
-/** Whose bucket a request is counted in. */
+/** Whose a request is: whose bucket it is counted in, on whose side of a canary it is. */
 export type KeyOf = (request: FastifyRequest) => string
 
 /**
- * Settles what `limit.by` means while the config is loaded. What a request does not have (no header, nobody signed in) falls back to
+ * Settles what `by` means while the config is loaded. What a request does not have (no header, nobody signed in) falls back to
  * the client's address, so that leaving something out is never the way around a limit.
  */
 export function keyBy(by: string): KeyOf {
@@ -13,6 +14,7 @@ export function keyBy(by: string): KeyOf {
   if (kind === 'route') return () => 'all'
   if (kind === 'header') return byHeader(name.toLowerCase())
   if (kind === 'claim') return byClaim(name)
+  if (kind === 'cookie') return byCookie(name)
   if (kind === 'subject') return bySubject
   if (kind === 'api-key') return byApiKey
   return byAddress
@@ -47,5 +49,12 @@ const byClaim = (name: string): KeyOf => {
     return value === undefined || value === null
       ? bySubject(request)
       : `claim${keyPart(typeof value === 'string' ? value : JSON.stringify(value))}`
+  }
+}
+
+const byCookie = (name: string): KeyOf => {
+  return (request) => {
+    const value = cookieOf(request.headers.cookie, name)
+    return value === undefined ? byAddress(request) : `cookie${keyPart(value)}`
   }
 }
