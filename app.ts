@@ -125,6 +125,8 @@ export interface Generation {
   readonly app: FastifyInstance
   readonly admin: FastifyInstance
   readonly inFlight: InFlight
+  /** This is the config that serves from here on. */
+  activate(): void
   close(): Promise<void>
 }
 
@@ -150,7 +152,10 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const admin = await buildAdmin(loaded, services, { ...served, serving }, process, opened)
-    return { loaded, app, admin, inFlight: new InFlight(), close }
+    const activate = () => {
+      for (const pool of served.pools.values()) pool.activate()
+    }
+    return { loaded, app, admin, inFlight: new InFlight(), activate, close }
   } catch (error) {
     await close()
     throw error

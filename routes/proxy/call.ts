@@ -9,7 +9,7 @@ import type { HandshakeSink } from '../../services/transport/handshake.ts'
 import type { Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
 import type { Tunnels } from '../../services/transport/tunnel.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
-import type { PoolRequest } from '../../services/upstream/pool.ts'
+import type { KeySource, PoolRequest } from '../../services/upstream/pool.ts'
 import { sendUpgrade } from '../../services/upstream/upgrade.ts'
 import type { CompiledRoute } from '../table/route.ts'
 import {
@@ -19,6 +19,7 @@ import {
   type OwnHeaders,
   switchHeaders
 } from './answer-headers.ts'
+import { balanceKey } from './balance-key.ts'
 import { type Fallible, sendTo } from './fallback.ts'
 import { openTunnel } from './open-tunnel.ts'
 import { outgoingFor } from './outgoing.ts'
@@ -93,9 +94,8 @@ export class Call implements HandshakeSink, OpenExchange, PoolRequest {
     const path = this.#plan.route.rewrite.forward(exchange.path)
     if (path === undefined) throw AmbiguousPath(['it cannot be rewritten'], { reason: 'rewrite' })
     this.#reply.raw.once('close', this.#onClose)
-    const { principal, startedAt } = this.#request.exchange
-    if (principal !== undefined) {
-      const revoked = this.#plan.open.add(this, startedAt)
+    if (exchange.principal !== undefined) {
+      const revoked = this.#plan.open.add(this, exchange.startedAt)
       if (revoked !== undefined) throw refused(revoked)
     }
     this.#sentAt = performance.now()
@@ -114,7 +114,6 @@ export class Call implements HandshakeSink, OpenExchange, PoolRequest {
   /** What let the request in is void: its answer ends, as a refusal where none has begun. */
   end(reason: Refusal): void {
     const { raw } = this.#reply
-    const { exchange } = this.#request
     if (raw.destroyed || raw.writableFinished || (this.#isOver && !this.#isBegun)) return
     this.#isOver = true
     this.#sent?.cancel()
@@ -124,8 +123,8 @@ export class Call implements HandshakeSink, OpenExchange, PoolRequest {
       this.#reply.send(problem)
       return
     }
-    exchange.verdict = problem.code
-    exchange.reason = reason
+    this.#request.exchange.verdict = problem.code
+    this.#request.exchange.reason = reason
     // An event stream has no last event; its clients ask for the rest by themselves, and are refused.
     if (isEndless(this.#headers)) this.#endAnswer()
     else this.#breakOff()
@@ -133,6 +132,10 @@ export class Call implements HandshakeSink, OpenExchange, PoolRequest {
 
   outgoingFor(node: UpstreamNode): Outgoing {
     return outgoingFor(node, this.#request, this.#plan, this.#path, this.#forwarded)
+  }
+
+  balanceKey(source: KeySource): string | undefined {
+    return balanceKey(source, this.#request)
   }
 
   onNode(node: UpstreamNode): void {
@@ -151,11 +154,10 @@ export class Call implements HandshakeSink, OpenExchange, PoolRequest {
   /** Puts the head of the answer on the client's connection, which is ours from here on. */
   write(): void {
     const { exchange, raw } = this.#request
-    const origin = publicOrigin(raw, exchange)
     const headers = answerHeaders(this.#status, this.#headers, this.#reply.getHeaders() as OwnHeaders, {
       route: this.#plan.route,
       node: this.#node!,
-      origin,
+      origin: publicOrigin(raw, exchange),
       hidesCookies: this.#plan.hidesCookies,
       isChunked: raw.httpVersion === '1.1' && raw.method !== 'HEAD'
     })
@@ -229,7 +231,6 @@ export class Call implements HandshakeSink, OpenExchange, PoolRequest {
   onFailure(failure: Failure): void {
     this.#isOver = true
     const { raw } = this.#reply
-    const { exchange } = this.#request
     const problem = problemOf(failure, this.#plan.route)
     if (raw.destroyed) return
     if (!this.#isBegun) {
@@ -237,8 +238,8 @@ export class Call implements HandshakeSink, OpenExchange, PoolRequest {
       this.#reply.send(problem)
       return
     }
-    exchange.verdict = problem.code
-    exchange.reason = failure.reason
+    this.#request.exchange.verdict = problem.code
+    this.#request.exchange.reason = failure.reason
     this.#breakOff()
   }
 

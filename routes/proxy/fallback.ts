@@ -5,7 +5,7 @@ import type { Metrics } from '../../services/telemetry/metrics.ts'
 import type { AnswerSink, Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
 import { maxKept } from '../../services/transport/upload.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
-import type { Pool, PoolRequest } from '../../services/upstream/pool.ts'
+import type { KeySource, Pool, PoolRequest } from '../../services/upstream/pool.ts'
 import type { CompiledRoute } from '../table/route.ts'
 import { BodyCopy, hasBody, keptBody } from './kept-body.ts'
 import type { Assertion } from './request-headers.ts'
@@ -159,6 +159,10 @@ class Turn implements PoolRequest, AnswerSink, Sent {
 
   onNode(node: UpstreamNode): void {
     this.#request.onNode(node)
+  }
+
+  balanceKey(source: KeySource): string | undefined {
+    return this.#request.balanceKey(source)
   }
 
   /** The service could not be asked; or it could, took too long, and nobody minds asking twice. */

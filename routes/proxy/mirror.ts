@@ -4,7 +4,8 @@ import type { MirrorOptions } from '../../services/release/slice.ts'
 import type { Metrics } from '../../services/telemetry/metrics.ts'
 import type { AnswerSink, Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
-import type { PoolRequest } from '../../services/upstream/pool.ts'
+import type { KeySource, PoolRequest } from '../../services/upstream/pool.ts'
+import { balanceKey } from './balance-key.ts'
 import type { Plan } from './call.ts'
 import { BodyCopy, hasBody, keptBody } from './kept-body.ts'
 import { headerRules } from './request-headers.ts'
@@ -153,6 +154,10 @@ class Copy implements PoolRequest, AnswerSink {
       maxBody: route.maxBody.bytes,
       timeouts: pool.timeouts
     }
+  }
+
+  balanceKey(source: KeySource): string | undefined {
+    return balanceKey(source, this.#request)
   }
 
   onNode(): void {}

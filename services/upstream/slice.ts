@@ -3,6 +3,8 @@ import { Duration } from '../../config/units.ts'
 import { limitSchema } from '../limits/slice.ts'
 import { fallbackSchema } from '../release/slice.ts'
 import { runSlice } from '../runtime/slice.ts'
+import { balanceSlice } from './balance-slice.ts'
+import { breakerSlice, healthSlice } from './health-slice.ts'
 
 const nodeURL = (description: string) =>
   Type.String({ description, pattern: '^https?://[^\\s?#@]+$', maxLength: 2000 })
@@ -12,6 +14,12 @@ const node = Type.Union(
     nodeURL('Where a node is: http:// or https://, a host, a port, and a path to put in front if need be.'),
     Type.Object(
       {
+        id: Type.Optional(
+          Type.String({
+            description: 'Name of the node in logs and the admin API; made of the url, without it.',
+            pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'
+          })
+        ),
         url: nodeURL('Where the node is.'),
         weight: Type.Integer({
           default: 1,
@@ -39,17 +47,6 @@ const timeouts = Type.Object(
   { additionalProperties: false, default: {}, description: 'How long the gateway waits for the nodes.' }
 )
 
-const health = Type.Object(
-  {
-    eject: Duration({
-      default: '5s',
-      description:
-        'A node that refuses connections gets no requests for this long, unless no other is left. 0s switches it off.'
-    })
-  },
-  { additionalProperties: false, default: {}, description: 'When a node is left alone for a while.' }
-)
-
 const retry = Type.Object(
   {
     attempts: Type.Integer({
@@ -57,7 +54,27 @@ const retry = Type.Object(
       minimum: 0,
       maximum: 5,
       description:
-        'How often a request is tried again: on another node when no connection could be made, and after a broken connection when it is idempotent and its body is small. Never because of a status.'
+        'How often a request is tried again: on another node when nothing of it could be sent, and after a broken connection when it is idempotent and its body is small.'
+    }),
+    statuses: Type.Array(Type.Integer({ minimum: 400, maximum: 599, description: 'A status.' }), {
+      default: [],
+      maxItems: 20,
+      examples: [[502, 504]],
+      description:
+        'Answers upon which a request that is idempotent and has a small body or none is tried again; the client sees only the last one. None, unless listed.'
+    }),
+    budget: Type.Integer({
+      default: 20,
+      minimum: 0,
+      maximum: 100,
+      description:
+        'Most retries of what a node may have seen, in percent of the requests of late, so that a service in trouble does not get more of it.'
+    }),
+    minimum: Type.Integer({
+      default: 3,
+      minimum: 0,
+      maximum: 1000,
+      description: 'Retries a second after broken connections that are there even when requests are few.'
     })
   },
   { additionalProperties: false, default: {}, description: 'When a request is sent a second time.' }
@@ -113,17 +130,11 @@ export const serviceSlice = Type.Object(
       maxItems: 1000,
       description: 'Who answers for the service. Without nodes every request is answered with 503.'
     }),
-    balance: Type.Union([Type.Literal('round-robin')], {
-      default: 'round-robin',
-      description: 'How a node is picked: in turn, by weight.'
-    }),
+    balance: balanceSlice,
     timeouts,
-    health,
+    health: healthSlice,
     retry,
-    breaker: Type.Object(
-      {},
-      { additionalProperties: false, default: {}, description: 'Reserved; it has no settings yet.' }
-    ),
+    breaker: breakerSlice,
     connections,
     transport: Type.Union([Type.Literal('auto'), Type.Literal('http-proxy')], {
       default: 'auto',
