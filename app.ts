@@ -21,6 +21,7 @@ import { registerExplain } from './routes/admin/explain.ts'
 import type { Serving } from './routes/admin/explanation.ts'
 import { registerKeys } from './routes/admin/keys.ts'
 import { registerLockouts } from './routes/admin/lockouts.ts'
+import { registerNodes } from './routes/admin/nodes.ts'
 import { registerRevocations } from './routes/admin/revocations.ts'
 import { registerRoutes } from './routes/admin/routes.ts'
 import { registerRuntime } from './routes/admin/runtime.ts'
@@ -51,6 +52,8 @@ import { checkOwnProvider } from './services/identity/sessions/own-provider.ts'
 import type { AuthOptions } from './services/identity/slice.ts'
 import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
+import type { NodeOverrides } from './services/nodes/node-overrides.ts'
+import { openNodeOverrides } from './services/nodes/open.ts'
 import type { RouteRelease } from './services/release/slice.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
 import { runtimeSlice } from './services/runtime/slice.ts'
@@ -134,7 +137,9 @@ export interface Generation {
 export async function buildGeneration(loaded: GatewayConfig, process: Process): Promise<Generation> {
   const lease = process.registry.lease()
   const opened: FastifyInstance[] = []
+  let leave = () => {}
   const close = async () => {
+    leave()
     await Promise.all(opened.map((app) => app.close()))
     await lease.release()
   }
@@ -146,10 +151,10 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
       async (opening) => (await opening).close()
     )
     const services: Services = { store, directory: loaded.directory, shared: lease.shared }
-    const served = {
-      table: compileTable(loaded.value.routes),
-      pools: openPools(services, loaded.value.services)
-    }
+    const pools = openPools(services, loaded.value.services)
+    const nodes = await openNodeOverrides(services)
+    leave = await nodes.join(pools.values())
+    const served = { table: compileTable(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const admin = await buildAdmin(loaded, services, { ...served, serving }, process, opened)
     const activate = () => {
@@ -166,6 +171,8 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
 interface Served {
   readonly table: Table
   readonly pools: ReadonlyMap<string, Pool>
+  /** What was changed about their nodes while running. */
+  readonly nodes: NodeOverrides
 }
 
 /** The public side: the corridor, the gateway's own doors, and every configured route. */
@@ -249,7 +256,7 @@ async function assertionsOf(
 async function buildAdmin(
   { value: config, directory }: GatewayConfig,
   services: Services,
-  { table, pools, serving }: Served & { readonly serving: Serving },
+  { table, pools, nodes, serving }: Served & { readonly serving: Serving },
   process: Process,
   opened: FastifyInstance[]
 ): Promise<FastifyInstance> {
@@ -279,6 +286,7 @@ async function buildAdmin(
   await registerLockouts(admin, config.auth, services)
   await registerKeys(admin, config.auth, services)
   registerRoutes(admin, table, config.routes, pools)
+  registerNodes(admin, pools, nodes)
   registerRuntime(admin, process.runtime)
   registerExplain(admin, serving)
   registerVerify(admin, config.rules, config.auth?.issuer)

@@ -10,6 +10,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { explainCommand } from './commands/explain.ts'
 import { keyCommand } from './commands/key.ts'
 import { logsCommand } from './commands/logs.ts'
+import { nodeCommand } from './commands/node.ts'
 import { psCommand } from './commands/ps.ts'
 import { reloadCommand } from './commands/reload.ts'
 import { revokeCommand } from './commands/revoke.ts'
@@ -44,6 +45,7 @@ const commands = [
   psCommand,
   logsCommand,
   userCommand,
+  nodeCommand,
   sessionCommand,
   revokeCommand,
   keyCommand,
