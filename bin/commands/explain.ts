@@ -72,7 +72,9 @@ export function explainCommand(program: Command): void {
         service: route.service,
         upstreamPath: route.rewrite.forward(path) ?? null,
         auth: routeOptions.auth ?? 'required',
-        limit: routeOptions.limit ?? null
+        limit: routeOptions.limit ?? null,
+        canary: routeOptions.canary ?? null,
+        mirror: routeOptions.mirror ?? null
       }
       print(json, answer, rowsOf(answer))
     })
@@ -81,6 +83,8 @@ export function explainCommand(program: Command): void {
 interface RouteDetails {
   readonly auth?: unknown
   readonly limit?: unknown
+  readonly canary?: unknown
+  readonly mirror?: unknown
 }
 
 function headerOf(line: string): readonly [string, string] {

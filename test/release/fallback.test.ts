@@ -133,6 +133,24 @@ t.test('one hop only, and then the client is told what was wrong first', async (
   t.match(requests(), [{ status: 502, service: 'other', node: undefined, fallback: 'connect_refused' }])
 })
 
+t.test('a fallback answers while the breaker of a service is open', async (t) => {
+  const other = await echo(t)
+  const breaking = await rawUpstream(t, ({ socket }) => socket.resetAndDestroy())
+  const { origin, requests } = await start(
+    t,
+    { service: 'other' },
+    {
+      services: { other: { nodes: [other.url] } },
+      service: { breaker: { failures: 1, open: '1m' }, retry: { attempts: 0 } },
+      nodes: [breaking.url]
+    }
+  )
+  t.match((await ask('POST', `${origin}/orders/1`, { form: 'a' })).body, { code: 'UPSTREAM_BROKEN' })
+  t.match(await ask('POST', `${origin}/orders/1`, { form: 'abc' }), { status: 200, text: 'POST /orders/1 3' })
+  t.match(requests()[1], { service: 'other', fallback: 'breaker_open' })
+  t.equal(breaking.connections.length, 1, 'the service was asked no more')
+})
+
 t.test('an answer that has begun is not replaced', async (t) => {
   const other = await echo(t)
   const services = { other: { nodes: [other.url] } }
