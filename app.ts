@@ -145,6 +145,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
       table: compileTable(loaded.value.routes),
       pools: openPools(services, loaded.value.services)
     }
+    await Promise.all([...served.pools.values()].map((pool) => pool.located()))
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const admin = await buildAdmin(loaded, services, { ...served, serving }, process, opened)
     const activate = () => {
