@@ -154,6 +154,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const pools = openPools(services, loaded.value.services)
     const nodes = await openNodeOverrides(services)
     leave = await nodes.join(pools.values())
+    await Promise.all([...pools.values()].map((pool) => pool.located()))
     const served = { table: compileTable(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const admin = await buildAdmin(loaded, services, { ...served, serving }, process, opened)

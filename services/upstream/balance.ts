@@ -85,9 +85,8 @@ const powerOfTwo: Balance = {
     const weighs = nodes.length - tried.length === 2
     const a = cost(one, now)
     const b = cost(other, now)
-    const first = (weighs ? one.weight : 1) / (a * a)
-    const second = (weighs ? other.weight : 1) / (b * b)
-    return Math.random() * (first + second) < first ? one : other
+    const ratio = (b / a) ** 4 * (weighs ? one.weight / other.weight : 1)
+    return Math.random() * (1 + ratio) < ratio ? one : other
   }
 }
 

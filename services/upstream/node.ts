@@ -54,6 +54,8 @@ export class UpstreamNode {
   /** Tells it from others when requests are shared out by a key; the same in every gateway. */
   readonly seed: number
   weight = 1
+  /** Its own part in its weight (SRV). */
+  factor = 1
   /** Weight as a multiple of the mean of those that are asked. */
   share = 1
   /** Exchanges and WebSockets under way. */
@@ -82,7 +84,9 @@ export class UpstreamNode {
   /** Takes in how long an answer took. */
   observe(latency: number, now: number): void {
     const known = this.latencyAt(now)
-    this.#latency = latency > known ? latency : latency + (known - latency) * decay(now - this.#observedAt)
+    // A peak counts at once; it is over when time has passed, or when some ten answers say so.
+    this.#latency =
+      latency > known ? latency : latency + (known - latency) * Math.min(0.9, decay(now - this.#observedAt))
     this.#observedAt = now
   }
 
@@ -93,7 +97,7 @@ export class UpstreamNode {
 }
 
 /** Milliseconds after which about a third of what was observed still counts. */
-const memory = 10_000
+const memory = 3000
 
 const decay = (age: number): number => Math.exp(-age / memory)
 

@@ -2,7 +2,7 @@ import type { TLSOptions } from '../transport/connection.ts'
 import type { AnswerSink, Failure, Outgoing, Sent, Timeouts } from '../transport/transport.ts'
 import { type Balance, balanceBy, type HashOptions, type Strategy } from './balance.ts'
 import { Delivery } from './delivery.ts'
-import type { Member, MemberSettings, NodeSpec, NodeState } from './member.ts'
+import type { CommonSettings, Member, NodeSpec, NodeState } from './member.ts'
 import type { UpstreamNode } from './node.ts'
 import { RetryBudget } from './retry-budget.ts'
 import type { AttachOptions, NodeOverride, Party, Roster } from './roster.ts'
@@ -39,7 +39,7 @@ export interface PoolOptions {
   readonly name: string
   readonly specs: readonly NodeSpec[]
   readonly tls: TLSOptions
-  readonly limits: MemberSettings['limits']
+  readonly common: CommonSettings
   readonly timeouts: Timeouts
   readonly balance: Strategy | HashOptions
   readonly health: HealthSettings
@@ -54,7 +54,7 @@ export class Pool implements Party {
   readonly name: string
   readonly specs: readonly NodeSpec[]
   readonly tls: TLSOptions
-  readonly limits: MemberSettings['limits']
+  readonly common: CommonSettings
   readonly timeouts: Timeouts
   readonly health: HealthSettings
   readonly retry: RetrySettings
@@ -71,11 +71,11 @@ export class Pool implements Party {
   #resting: readonly UpstreamNode[] = []
 
   constructor(options: PoolOptions, roster: Roster) {
-    const { name, specs, tls, limits, timeouts, balance, health, retry } = options
+    const { name, specs, tls, common, timeouts, balance, health, retry } = options
     this.name = name
     this.specs = specs
     this.tls = tls
-    this.limits = limits
+    this.common = common
     this.timeouts = timeouts
     this.health = health
     this.retry = retry
@@ -153,6 +153,11 @@ export class Pool implements Party {
     }
     if (ready.length === 1) return tried.includes(ready[0]!) ? undefined : ready[0]
     return this.#balance.pick(ready, tried, request, this.pickedAt)
+  }
+
+  /** Settles when it is known where the nodes are; where a name is not answered for, it is tried further in the background. */
+  async located(): Promise<void> {
+    await Promise.all(this.nodes.map(({ located }) => located))
   }
 
   /** This config serves from here on: its weights, limits and checks are the ones that count. */

@@ -19,8 +19,18 @@ export function openPools(
   const pools = new Map<string, Pool>()
   for (const [name, service] of Object.entries(options)) {
     const tls = readTLS(service.tls, services.directory)
-    const { nodes, balance, timeouts, health, breaker, retry, connections } = service
-    const settings = JSON.stringify({ nodes, balance, timeouts, health, breaker, retry, connections, tls })
+    const { nodes, balance, timeouts, health, breaker, retry, connections, dns } = service
+    const settings = JSON.stringify({
+      nodes,
+      balance,
+      timeouts,
+      health,
+      breaker,
+      retry,
+      connections,
+      dns,
+      tls
+    })
     const hash = createHash('sha256').update(settings).digest('base64url').slice(0, 16)
     const roster = services.shared(`nodes:${name}`, () => new Roster(name))
     pools.set(

@@ -1,6 +1,6 @@
 import { BadRequest } from '../../errors.ts'
 import type { TLSOptions } from '../transport/connection.ts'
-import { Member, type MemberSettings, type NodeSpec, type NodeState } from './member.ts'
+import { type CommonSettings, Member, type MemberSettings, type NodeSpec, type NodeState } from './member.ts'
 import { identityOf } from './node-id.ts'
 import { type Figures, noFigures } from './standing.ts'
 
@@ -25,7 +25,7 @@ export interface AttachOptions {
 export interface Party {
   readonly specs: readonly NodeSpec[]
   readonly tls: TLSOptions
-  readonly limits: MemberSettings['limits']
+  readonly common: CommonSettings
   /** Its nodes, or what is known of them, have changed. */
   onChange(): void
 }
@@ -116,7 +116,8 @@ export class Roster {
 
   /** Replaces all overrides by these; the same list twice changes nothing. */
   apply(overrides: readonly NodeOverride[]): void {
-    this.#overrides = new Map(overrides.map((override) => [override.id, override]))
+    const sound = overrides.filter(({ url }) => url === undefined || isNodeURL(url))
+    this.#overrides = new Map(sound.map((override) => [override.id, override]))
     this.#musterAll()
   }
 
@@ -171,9 +172,9 @@ export class Roster {
     this.noteChange()
   }
 
-  #settingsFor({ id, weight, source }: NodeSpec, { limits }: Party): MemberSettings {
+  #settingsFor({ id, weight, source }: NodeSpec, { common }: Party): MemberSettings {
     const override = this.#overrides.get(id)
-    return { source, weight: override?.weight ?? weight, state: override?.state ?? 'up', limits }
+    return { ...common, source, weight: override?.weight ?? weight, state: override?.state ?? 'up' }
   }
 
   #acquire(spec: NodeSpec, party: Party): Member {
@@ -200,8 +201,8 @@ export class Roster {
 }
 
 /** What makes a node the same: its id, where it is, and how it is trusted. */
-const keyOf = ({ id, url }: NodeSpec, tls: TLSOptions): string =>
-  JSON.stringify([id, hrefOf(url), tls.verify, tls.ca, tls.servername])
+const keyOf = ({ id, url, srv }: NodeSpec, tls: TLSOptions): string =>
+  JSON.stringify([id, hrefOf(url), srv, tls.verify, tls.ca, tls.servername])
 
 const hrefOf = (url: string): string => new URL(url).href
 

@@ -21,6 +21,15 @@ const node = Type.Union(
           })
         ),
         url: nodeURL('Where the node is.'),
+        srv: Type.Optional(
+          Type.String({
+            description:
+              'Name of SRV records that say at which hosts and ports it is really; the url still gives the scheme, the Host header and the path.',
+            pattern: '^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$',
+            maxLength: 253,
+            examples: ['_http._tcp.orders.example']
+          })
+        ),
         weight: Type.Integer({
           default: 1,
           minimum: 0,
@@ -98,6 +107,41 @@ const connections = Type.Object(
   { additionalProperties: false, default: {}, description: 'How many connections are kept.' }
 )
 
+const dns = Type.Object(
+  {
+    servers: Type.Array(
+      Type.String({
+        description: 'Address of a name server, with a port if it is not 53.',
+        pattern: '^([0-9.]+|[0-9A-Fa-f:.]+|[0-9.]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\](:[0-9]{1,5})?)$',
+        maxLength: 60
+      }),
+      {
+        default: [],
+        maxItems: 10,
+        examples: [['10.0.0.2', '127.0.0.1:5353']],
+        description:
+          "Who is asked for the names of nodes; the system's name servers and its hosts file, when empty."
+      }
+    ),
+    family: Type.Union(
+      [Type.Literal('auto'), Type.Literal('ipv4'), Type.Literal('ipv6'), Type.Literal('both')],
+      {
+        default: 'auto',
+        description:
+          'Which addresses of a name are used; "auto" uses those of IPv6 only where there are none of IPv4.'
+      }
+    ),
+    minTTL: Duration({ default: '1s', description: 'Shortest time until a name is resolved again.' }),
+    maxTTL: Duration({ default: '1m', description: 'Longest time until a name is resolved again.' }),
+    timeout: Duration({ default: '2s', description: 'Longest wait for a name server; it is asked twice.' })
+  },
+  {
+    additionalProperties: false,
+    default: {},
+    description: 'How names of nodes are resolved. Each address of a name is asked as a node of its own.'
+  }
+)
+
 const tls = Type.Object(
   {
     verify: Type.Boolean({
@@ -136,6 +180,7 @@ export const serviceSlice = Type.Object(
     retry,
     breaker: breakerSlice,
     connections,
+    dns,
     transport: Type.Union([Type.Literal('auto'), Type.Literal('http-proxy')], {
       default: 'auto',
       description: 'Which engine sends the requests; both behave the same.'
