@@ -163,6 +163,8 @@ t.test('no request is refused, held up or cut by a shadow that hangs, resets or 
     t.equal(main.requests.length, total)
     const counts = await until(outcomes, (found) => sumOf(found) === total)
     t.comment(`${name}: ${JSON.stringify(counts)}`)
+    if (name === 'hanging')
+      t.ok((counts.busy ?? 0) > 0 && (counts.timeout ?? 0) > 0, 'no more than a few wait')
     t.notOk(
       log().some(({ level }) => level === 'error' || level === 'warn'),
       'and nothing is complained of'
