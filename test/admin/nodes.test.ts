@@ -150,21 +150,28 @@ t.test('two processes on one embedded store follow each other', async (t) => {
 
 t.test('changes that are made at once at two gateways all hold', async (t) => {
   const a = await named(t, 'a')
-  const { gateways } = await cluster(t, [a.url], 2)
-  const added = await Promise.all(
-    Array.from({ length: 12 }, (_, n) =>
-      gateways[n % 2]!.call('POST', '', { url: `http://127.0.0.1:${n + 1}`, id: `n${n}` })
+  const path = join(t.testdir(), 'store')
+  const embedded = { driver: 'embedded', path }
+  const pairs = [
+    (await cluster(t, [a.url], 2)).gateways,
+    [await startOver(t, [a.url], embedded), await startOver(t, [a.url], embedded)]
+  ]
+  for (const gateways of pairs) {
+    const added = await Promise.all(
+      Array.from({ length: 12 }, (_, n) =>
+        gateways[n % 2]!.call('POST', '', { url: `http://127.0.0.1:${n + 1}`, id: `n${n}` })
+      )
     )
-  )
-  t.same(new Set(added.map(({ status }) => status)), new Set([201]))
-  await Promise.all([
-    gateways[0]!.call('PUT', 'n3', { weight: 7 }),
-    gateways[1]!.call('PUT', 'n3', { state: 'drain' })
-  ])
-  const n3 = async (at: number) => (await gateways[at]!.call('GET', 'n3')).body
-  for (const at of [0, 1]) {
-    await until(async () => (await gateways[at]!.nodes()).length === 13, 'all are there')
-    await until(async () => (await n3(at)).weight === 7 && (await n3(at)).state === 'drain', 'both hold')
+    t.same(new Set(added.map(({ status }) => status)), new Set([201]))
+    await Promise.all([
+      gateways[0]!.call('PUT', 'n3', { weight: 7 }),
+      gateways[1]!.call('PUT', 'n3', { state: 'drain' })
+    ])
+    const n3 = async (at: number) => (await gateways[at]!.call('GET', 'n3')).body
+    for (const at of [0, 1]) {
+      await until(async () => (await gateways[at]!.nodes()).length === 13, 'all are there')
+      await until(async () => (await n3(at)).weight === 7 && (await n3(at)).state === 'drain', 'both hold')
+    }
   }
   t.pass('both gateways have all of them')
 })

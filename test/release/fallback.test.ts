@@ -77,6 +77,20 @@ t.test('a body that was read while there was no connection is sent on whole', as
   client.close()
 })
 
+t.test(
+  'neither a mirror that looks on nor a service without nodes takes anything of the body away',
+  async (t) => {
+    const [other, shadow] = [await echo(t), await echo(t)]
+    const services = { other: { nodes: [other.url] }, shadow: { nodes: [shadow.url] } }
+    const route = { mirror: { service: 'shadow', methods: ['POST'], maxBody: '4MiB' } }
+    const { origin } = await start(t, { service: 'other' }, { services, route, nodes: [] })
+    for (const size of [1, 20_000, 2_000_000]) {
+      const answer = await ask('POST', `${origin}/orders/1`, { form: 'x'.repeat(size) })
+      t.match(answer, { status: 200, text: `POST /orders/1 ${size}` })
+    }
+  }
+)
+
 t.test('a fixed answer stands in for a service without nodes', async (t) => {
   const headers = { 'content-type': 'application/json', location: '/status', 'cache-control': 'no-store' }
   const fallback = { status: 203, headers, body: '{"orders":[]}' }
