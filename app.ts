@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { checks as generic } from './config/checks.ts'
 import type { Slice } from './config/compose.ts'
@@ -28,10 +27,11 @@ import { registerVerify } from './routes/admin/verify.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
-import { registerProxy } from './routes/proxy.ts'
+import { type Engine, type Plans, planRoutes } from './routes/proxy/plan.ts'
+import { proxyPath, registerProxy } from './routes/proxy.ts'
 import { routeTable } from './routes/table/check.ts'
 import { compileTable, type Table } from './routes/table/compile.ts'
-import { openExchange } from './routes/table/exchange.ts'
+import { exchangeOpener } from './routes/table/exchange.ts'
 import { methodGaps } from './routes/table/method-gaps.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
@@ -102,8 +102,6 @@ export const loadGatewayConfig = (path: string): Promise<GatewayConfig> =>
     }
   })
 
-const proxyPath = '/__proxy'
-
 /** What an app needs of the process it is built in. */
 export interface Process {
   readonly registry: ServiceRegistry
@@ -167,13 +165,18 @@ async function buildApp(
   opened: FastifyInstance[]
 ): Promise<{ readonly app: FastifyInstance; readonly serving: Serving }> {
   const isDoor = doorsOf(config.auth)
-  const open = (raw: IncomingMessage) => openExchange(raw, table, isDoor)
+  const open = exchangeOpener(table, isDoor)
+  let plans: Plans = new Map()
   const app = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
     open,
-    pathOf: ({ route, refusal, resource, query }) =>
-      route === undefined && refusal === undefined ? doorPath(resource) + query : proxyPath
+    pathOf: (exchange) => {
+      const { route, refusal, resource, query } = exchange
+      return route === undefined && refusal === undefined
+        ? doorPath(resource) + query
+        : proxyPath(plans, exchange)
+    }
   })
   opened.push(app)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
@@ -193,10 +196,12 @@ async function buildApp(
   )
   openDoors(app, steps)
   await registerAuth(app, config.auth, services)
-  const plans = await registerProxy(app, {
-    path: proxyPath,
+  // Whatever plugins registered is loaded by then, with its hooks.
+  await app.after()
+  plans = planRoutes({
     table,
     pools,
+    engineOf: (service) => engineOf(config.services[service]?.transport, app.payloadHooks),
     tunnels: tunnelsOf(services),
     open: openExchangesOf(services),
     accessOf: ({ index }) => {
@@ -208,10 +213,15 @@ async function buildApp(
     kept: [config.auth?.apiKeys?.header ?? [], config.auth?.assertion.header ?? []].flat(),
     hidesCookies: setsCookies(config.auth)
   })
+  await registerProxy(app, plans)
   await app.ready()
   const identityHeaders = Object.values(config.auth?.headers ?? {})
   return { app, serving: { open, steps, plans, identityHeaders } }
 }
+
+/** The direct engine, unless somebody wants to see payloads; a service that names one gets that. */
+const engineOf = (wanted: 'auto' | Engine | undefined, payloadHooks: ReadonlySet<string>): Engine =>
+  wanted === undefined || wanted === 'auto' ? (payloadHooks.size > 0 ? 'http-proxy' : 'direct') : wanted
 
 /** What tells services who is asking, signed by the keys of the identity. */
 async function assertionsOf(
@@ -240,7 +250,7 @@ async function buildAdmin(
   const admin = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
-    open: (raw) => openExchange(raw, noRoutes, () => true),
+    open: exchangeOpener(noRoutes, () => true),
     pathOf: ({ path, query }) => path + query
   })
   opened.push(admin)

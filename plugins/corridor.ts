@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -7,7 +7,7 @@ import Fastify, {
   LogController
 } from 'fastify'
 import type { Services } from '../services/services.ts'
-import type { Exchange, RouteInfo, Step, StepOf } from './plugin.ts'
+import type { Exchange, Finisher, RouteInfo, Step, StepOf } from './plugin.ts'
 import { makeRequestIds } from './request-id.ts'
 import type { Placed } from './third-party.ts'
 
@@ -53,18 +53,39 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
   const finishers: FastifyInstance['finishers'] = []
   app.decorate('finishers', finishers)
   app.decorate('accessLog', accessLog)
+  app.decorate('payloadHooks', notePayloadHooks(app))
   app.decorateRequest('exchange')
   app.addHook('onRequest', (request, reply, done) => {
     request.exchange = (request.raw as Opened)[kExchange]
-    reply.raw.once('close', () => {
-      const { headersSent, statusCode, writableFinished } = reply.raw
-      const status = headersSent ? statusCode : 499
-      if (!writableFinished && status !== 101) request.exchange.reason ??= 'client_left'
-      for (const finish of finishers) finish(request, status)
-    })
+    // A response closes once, so `once` and what it allocates are not needed.
+    reply.raw.on('close', () => finish(finishers, request, reply.raw))
     done()
   })
   return app
+}
+
+/** Names of the hooks on payloads that anybody asks for from now on, in this app or in a scope of it. */
+function notePayloadHooks(app: FastifyInstance): ReadonlySet<string> {
+  const noted = new Set<string>()
+  const addHook = app.addHook as (this: FastifyInstance, name: string, hook: unknown) => FastifyInstance
+  app.addHook = function (this: FastifyInstance, name: string, hook: unknown) {
+    if (name === 'onSend' || name === 'preSerialization') noted.add(name)
+    return addHook.call(this, name, hook)
+  } as never
+  return noted
+}
+
+function finish(
+  finishers: readonly Finisher[],
+  request: FastifyRequest,
+  { headersSent, statusCode, writableFinished }: ServerResponse
+): void {
+  const { exchange } = request
+  exchange.answering?.onClose()
+  const status = headersSent ? statusCode : 499
+  if (!writableFinished && status !== 101) exchange.reason ??= 'client_left'
+  const now = performance.now()
+  for (const finish of finishers) finish(request, status, now)
 }
 
 /** Sets each plugin up, in order, and asks it for its step on every route; `fields` are the route's with what the plugins read. */

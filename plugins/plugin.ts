@@ -94,17 +94,24 @@ export interface Exchange {
   node: string | undefined
   /** Milliseconds from handing the request to a node until its answer's head; undefined when no node was asked. */
   upstreamTime: number | undefined
+  /** Whoever answers the request once the corridor let it pass: told when the exchange is over, before anybody counts or logs it. */
+  answering: { onClose(): void } | undefined
   /** performance.now() at the first byte of the request seen by the gateway. */
   readonly startedAt: number
 }
 
-/** Called once for each request when its exchange is over, however it ended; `status` is 499 when the client left before the answer. */
-export type Finisher = (request: FastifyRequest, status: number) => void
+/**
+ * Called once for each request when its exchange is over, however it ended; `status` is 499 when the client left before the answer,
+ * `endedAt` the moment by performance.now().
+ */
+export type Finisher = (request: FastifyRequest, status: number, endedAt: number) => void
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** What to call at the end of each exchange (access log, metrics ...); plugins push to it in `setup`. */
     readonly finishers: Finisher[]
+    /** Names of the hooks on payloads that plugins have added so far. */
+    readonly payloadHooks: ReadonlySet<string>
     /** Where access lines go. */
     readonly accessLog: { readonly writer: { write(line: string): void }; readonly format: 'json' | 'text' }
   }

@@ -3,8 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { isProblem, type Problem } from '../../errors.ts'
 import type { Steps } from '../../plugins/corridor.ts'
 import { type Exchange, type RouteInfo, Untold } from '../../plugins/plugin.ts'
-import { headerRules } from '../proxy/request-headers.ts'
-import type { Plans } from '../proxy.ts'
+import type { Plans } from '../proxy/plan.ts'
 
 /** What one config does with requests. */
 export interface Serving {
@@ -110,15 +109,17 @@ function seenBy(
 ) {
   const plan = plans.get(route)
   if (plan === undefined) return {}
-  const written = plan.headers.write(raw, exchange, 'explained', headerRules(plan))
-  const names = written.filter((_, index) => index % 2 === 0)
+  const written = plan.headers
+    .write(raw, exchange, 'explained', plan.rules)
+    .split('\r\n')
+    .slice(0, -1)
+    .map((line) => line.split(/: (.*)/s, 2) as [string, string])
+  const names = written.map(([name]) => name)
   const has = (list: readonly string[], name: string) =>
     list.some((other) => other.toLowerCase() === name.toLowerCase())
   const sent = raw.rawHeaders.filter((_, index) => index % 2 === 0)
   const identity: Record<string, string> = {}
-  for (const [index, name] of names.entries()) {
-    if (has(identityHeaders, name)) identity[name] = written[index * 2 + 1]!
-  }
+  for (const [name, value] of written) if (has(identityHeaders, name)) identity[name] = value
   return {
     service: route.service,
     path: plan.route.rewrite.forward(exchange.path) ?? null,

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { Exchange } from '../../plugins/plugin.ts'
 import type { OpenExchange } from '../../services/identity/open-exchanges.ts'
 import type { Tunnel } from '../../services/transport/tunnel.ts'
-import type { Plan } from './call.ts'
+import type { Plan } from './plan.ts'
 
 /** Close code of a WebSocket whose user may not go on: 401, in the range that applications have for themselves. */
 const unauthenticated = 4401

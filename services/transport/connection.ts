@@ -1,5 +1,6 @@
 import { connect, type OnReadOpts, type Socket } from 'node:net'
 import { connect as connectTLS } from 'node:tls'
+import { Alarm } from './alarm.ts'
 import { AnswerParser, BrokenAnswer } from './answer-parser.ts'
 
 /** Where a node is, and how its certificate is checked. */
@@ -23,6 +24,8 @@ export interface Job {
   onData(chunk: Buffer): boolean
   onFlush(): void
   onEnd(trailers: string[]): void
+  /** The time set by `wait` is over. */
+  onDue(): void
   /** The connection is gone; `reason` is snake_case. */
   onBroken(reason: string, cause?: unknown): void
 }
@@ -37,7 +40,9 @@ export class Connection {
   readonly #onClosed: (connection: Connection) => void
   readonly #parser: AnswerParser
   #job: Job | undefined
+  readonly #alarm = new Alarm(() => this.#job?.onDue())
   #isReusable = true
+  #isPaused = false
   isOpen = false
   isDead = false
   /** Exchanges begun on it. */
@@ -62,12 +67,14 @@ export class Connection {
         this.#job?.onHead(status, reason, headers)
       },
       onBody: (chunk) => {
-        if (this.#job?.onData(chunk) === false) this.socket.pause()
+        if (this.#job?.onData(chunk) === false) this.#pause()
       },
       onEnd: (trailers, isReusable) => this.#end(trailers, isReusable)
     })
     const opened = (): void => {
       this.isOpen = true
+      // Whoever waits for an answer has a connection of their own that keeps the process; one in the pool does not.
+      this.socket.unref()
       onOpen(this)
     }
     this.socket = openSocket(endpoint, opened, {
@@ -95,12 +102,23 @@ export class Connection {
   begin(job: Job, method: string): void {
     this.#job = job
     this.uses += 1
-    this.socket.ref()
     this.#parser.begin(method)
   }
 
+  /** Calls the job's `onDue` in so many milliseconds, unless it waits for something else by then; 0 for never. */
+  wait(milliseconds: number): void {
+    this.#alarm.set(milliseconds)
+  }
+
   resume(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
     if (!this.isDead) this.socket.resume()
+  }
+
+  #pause(): void {
+    this.#isPaused = true
+    this.socket.pause()
   }
 
   /** Ends the connection now; its job hears nothing of it. */
@@ -157,9 +175,9 @@ export class Connection {
       this.#fail('not_reusable')
       return
     }
+    this.#alarm.clear()
     // A client that stopped reading may have left the socket paused; in the pool it has to notice the node's close.
-    this.socket.resume()
-    this.socket.unref()
+    this.resume()
     this.#onIdle(this)
   }
 
@@ -173,6 +191,7 @@ export class Connection {
     this.isDead = true
     const job = this.#job
     this.#job = undefined
+    this.#alarm.stop()
     this.socket.destroy()
     this.#onClosed(this)
     job?.onBroken(reason, cause)
