@@ -36,9 +36,10 @@ type Opened = IncomingMessage & { [kExchange]: Exchange }
 /** A Fastify app whose requests carry an exchange from their first moment to their last. */
 export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): FastifyInstance {
   const app = Fastify({
-    loggerInstance: log,
-    // A child logger for each request is what makes Fastify's log slow; ours names the request id where it matters.
-    childLoggerFactory: (logger) => logger,
+    // With a logger of its own Fastify listens to each response only to log it, and makes a child logger for each request; ours is put in
+    // its place below, and names the request id where it matters.
+    logger: false,
+    childLoggerFactory: () => log,
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: makeRequestIds(),
@@ -50,6 +51,7 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
       return pathOf(exchange)
     }
   }) as unknown as FastifyInstance
+  app.log = log
   const finishers: FastifyInstance['finishers'] = []
   app.decorate('finishers', finishers)
   app.decorate('accessLog', accessLog)

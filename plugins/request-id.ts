@@ -53,8 +53,8 @@ export const makeTraceparents = (): ((request: IncomingMessage) => string) => {
     for (;;) {
       const id = draw()
       const made = `00-${id.slice(0, 32)}-${id.slice(32)}-00`
-      // All zeros would mean none.
-      if (traceparent.test(made)) return made
+      // All zeros would mean none; most do not even begin with one.
+      if ((id.charCodeAt(0) !== 0x30 && id.charCodeAt(32) !== 0x30) || traceparent.test(made)) return made
     }
   }
 }
