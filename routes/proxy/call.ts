@@ -40,6 +40,7 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
     this.plan = plan
   }
 
+  abstract onWhole(status: number, reason: string, headers: string[], body: string): void
   abstract onHead(status: number, reason: string, headers: string[]): void
   abstract onData(chunk: Buffer): boolean
   abstract onFlush(): void

@@ -15,12 +15,15 @@ export class DirectCall extends Call {
     return this.plan.pool.send(this, this)
   }
 
+  onWhole(status: number, reason: string, headers: string[], body: string): void {
+    this.#writeHead(status, reason, headers)
+    this.isOver = true
+    this.#end(body)
+  }
+
   onHead(status: number, reason: string, headers: string[]): void {
-    const { plan, reply } = this
-    const own = reply.getHeaders() as OwnHeaders
-    this.begin(headers)
-    reply.hijack()
-    reply.raw.writeHead(status, reason, plan.answerHeaders.write(status, headers, own, this))
+    const { plan } = this
+    this.#writeHead(status, reason, headers)
     if (plan.endsWithToken && this.request.exchange.principal !== undefined && isEndless(headers)) {
       plan.open.endWithToken(this)
     }
@@ -54,10 +57,22 @@ export class DirectCall extends Call {
   }
 
   protected endAnswer(): void {
+    this.#end(this.#held === undefined ? '' : this.#held.toString('latin1'))
+  }
+
+  #writeHead(status: number, reason: string, headers: string[]): void {
+    const { plan, reply } = this
+    const own = reply.getHeaders() as OwnHeaders
+    this.begin(headers)
+    reply.hijack()
+    reply.raw.writeHead(status, reason, plan.answerHeaders.write(status, headers, own, this))
+  }
+
+  #end(rest: string): void {
     const { raw } = this.reply
     // A string goes into the same write as the head; latin1 keeps every byte.
-    if (this.#held !== undefined) raw.end(this.#held.toString('latin1'), 'latin1')
-    else raw.end()
+    if (rest === '') raw.end()
+    else raw.end(rest, 'latin1')
     // The service is done and its clock stopped; a client that does not fetch the rest has one as well.
     if (raw.writableLength > 0 && this.idle > 0) {
       const timer = setTimeout(() => {

@@ -24,6 +24,12 @@ export class RelayedCall extends Call {
     this.send()
   }
 
+  onWhole(status: number, reason: string, headers: string[], body: string): void {
+    this.onHead(status, reason, headers)
+    if (body !== '') this.#body.push(body, 'latin1')
+    this.onEnd()
+  }
+
   onHead(status: number, reason: string, headers: string[]): void {
     const { plan, reply } = this
     const own = reply.getHeaders() as OwnHeaders

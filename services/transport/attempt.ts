@@ -114,6 +114,15 @@ export class Attempt implements Job, Waiter, Sent {
     this.#setBack('connect', refusalReason(cause), { isUnsent: true, cause })
   }
 
+  onWhole(status: number, reason: string, headers: string[], body: string): void {
+    this.#hasHead = true
+    this.#leaveUpload()
+    this.#finish()
+    this.#owner.onAnswer(status)
+    this.#owner.onOver(undefined)
+    this.#sink.onWhole(status, reason, headers, body)
+  }
+
   onHead(status: number, reason: string, headers: string[]): void {
     this.#hasHead = true
     this.#phase = 'body'
@@ -134,8 +143,7 @@ export class Attempt implements Job, Waiter, Sent {
   }
 
   onEnd(trailers: string[]): void {
-    // An answer before the request's end: the rest of the request has nowhere to go.
-    if (this.#upload !== undefined && !this.#upload.isEnded) this.#connection?.forbidReuse()
+    this.#leaveUpload()
     this.#finish()
     this.#owner.onOver(undefined)
     this.#sink.onEnd(trailers)
@@ -188,6 +196,11 @@ export class Attempt implements Job, Waiter, Sent {
     this.#drop()
     this.#owner.onOver(failure)
     this.#sink.onFailure(failure)
+  }
+
+  /** After an answer before the request's end the rest of the request has nowhere to go. */
+  #leaveUpload(): void {
+    if (this.#upload !== undefined && !this.#upload.isEnded) this.#connection?.forbidReuse()
   }
 
   #awaitAnswer(): void {

@@ -1,7 +1,8 @@
 import { connect, type OnReadOpts, type Socket } from 'node:net'
 import { connect as connectTLS } from 'node:tls'
 import { Alarm } from './alarm.ts'
-import { AnswerParser, BrokenAnswer } from './answer-parser.ts'
+import { BrokenAnswer } from './answer-head.ts'
+import { AnswerParser } from './answer-parser.ts'
 
 /** Where a node is, and how its certificate is checked. */
 export interface Endpoint {
@@ -20,6 +21,8 @@ export interface TLSOptions {
 
 /** What uses a connection for one exchange. */
 export interface Job {
+  /** A small answer, all at once, in place of the three that follow; `body` is latin1, one character a byte. */
+  onWhole(status: number, reason: string, headers: string[], body: string): void
   onHead(status: number, reason: string, headers: string[]): void
   onData(chunk: Buffer): boolean
   onFlush(): void
@@ -62,14 +65,20 @@ export class Connection {
     let cause: unknown
     this.#onClosed = (connection) => onClosed(connection, cause)
     this.#parser = new AnswerParser({
+      onWhole: (status, reason, headers, body) => {
+        this.#noteIdleLimit()
+        const job = this.#leaveJob()
+        job?.onWhole(status, reason, headers, body)
+        this.#settle()
+      },
       onHead: (status, reason, headers) => {
-        this.#noteIdleLimit(headers)
+        this.#noteIdleLimit()
         this.#job?.onHead(status, reason, headers)
       },
       onBody: (chunk) => {
         if (this.#job?.onData(chunk) === false) this.#pause()
       },
-      onEnd: (trailers, isReusable) => this.#end(trailers, isReusable)
+      onEnd: (trailers) => this.#end(trailers)
     })
     const opened = (): void => {
       this.isOpen = true
@@ -81,7 +90,7 @@ export class Connection {
       onread: {
         buffer,
         callback: (size) => {
-          this.#read(Buffer.from(buffer.subarray(0, size)))
+          this.#read(buffer, size)
           return true
         }
       }
@@ -144,10 +153,10 @@ export class Connection {
     }
   }
 
-  #read(chunk: Buffer): void {
+  #read(buffer: Buffer, size?: number): void {
     const job = this.#job
     try {
-      this.#parser.execute(chunk)
+      this.#parser.execute(buffer, size)
     } catch (error) {
       this.#fail(error instanceof BrokenAnswer ? error.code : 'reader', error)
       return
@@ -165,11 +174,22 @@ export class Connection {
     }
   }
 
-  #end(trailers: string[], isReusable: boolean): void {
+  #end(trailers: string[]): void {
+    const job = this.#leaveJob()
+    job?.onEnd(trailers)
+    this.#settle()
+  }
+
+  /** The answer is in: what comes next on this connection is nothing of the job's. */
+  #leaveJob(): Job | undefined {
     const job = this.#job
     this.#job = undefined
-    if (!isReusable) this.#isReusable = false
-    job?.onEnd(trailers)
+    if (!this.#parser.isReusable) this.#isReusable = false
+    return job
+  }
+
+  /** Back to the pool, or out of use. */
+  #settle(): void {
     if (this.isDead) return
     if (!this.#isReusable) {
       this.#fail('not_reusable')
@@ -198,12 +218,9 @@ export class Connection {
   }
 
   /** `Keep-Alive: timeout=5` is a promise; a second before its end the connection is as good as closed. */
-  #noteIdleLimit(headers: readonly string[]): void {
-    for (let index = 0; index < headers.length; index += 2) {
-      if (headers[index]!.length !== 10 || headers[index]!.toLowerCase() !== 'keep-alive') continue
-      const seconds = /(?:^|[,\s])timeout=([0-9]{1,5})/i.exec(headers[index + 1]!)?.[1]
-      if (seconds !== undefined) this.idleLimit = Math.max(0, Math.min(60_000, Number(seconds) * 1000 - 1000))
-    }
+  #noteIdleLimit(): void {
+    const { keepAlive } = this.#parser.head
+    if (keepAlive >= 0) this.idleLimit = Math.max(0, Math.min(60_000, keepAlive * 1000 - 1000))
   }
 }
 

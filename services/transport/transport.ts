@@ -53,8 +53,10 @@ export interface Timeouts {
   readonly total: number
 }
 
-/** Where an answer goes. `onHead` comes at most once; exactly one `onEnd` or `onFailure` comes last. */
+/** Where an answer goes. `onHead` comes at most once; exactly one `onWhole`, `onEnd` or `onFailure` comes last. */
 export interface AnswerSink {
+  /** A small answer, all at once, with no `onHead` before it; `body` is latin1, one character a byte. */
+  onWhole(status: number, reason: string, headers: string[], body: string): void
   onHead(status: number, reason: string, headers: string[]): void
   /** Returns false to be spared further chunks until `resume` is called. */
   onData(chunk: Buffer): boolean

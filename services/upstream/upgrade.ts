@@ -16,6 +16,7 @@ export function sendUpgrade(pool: Pool, request: PoolRequest, sink: HandshakeSin
     request.onNode(node)
     const outgoing = request.outgoingFor(node)
     current = new Handshake(node.endpoint, headOf(outgoing), outgoing.timeouts, {
+      onWhole: (status, reason, headers, body) => sink.onWhole(status, reason, headers, body),
       onHead: (status, reason, headers) => sink.onHead(status, reason, headers),
       onData: (chunk) => sink.onData(chunk),
       onFlush: () => sink.onFlush(),
