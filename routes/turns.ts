@@ -74,7 +74,7 @@ const longest = 64
 /** Answers of one connection that are not out or whose request is not in, in the order of their requests. */
 class Line {
   readonly #socket: Socket
-  readonly open = new Set<ServerResponse>()
+  readonly open: ServerResponse[] = []
   last: ServerResponse | undefined
   #isHeld = false
 
@@ -83,18 +83,23 @@ class Line {
   }
 
   add(response: ServerResponse): void {
-    if (this.last?.closed === true) this.open.delete(this.last)
+    if (this.last?.closed === true) this.#remove(this.last)
     this.last = response
-    this.open.add(response)
+    this.open.push(response)
     response.on('close', leaveLine)
-    if (this.open.size >= longest) this.#hold()
+    if (this.open.length >= longest) this.#hold()
   }
 
   leave(response: ServerResponse): void {
     if (!response.req.complete) return
-    this.open.delete(response)
+    this.#remove(response)
     if (this.last === response) this.last = undefined
-    if (this.#isHeld && this.open.size < longest / 2) this.#release()
+    if (this.#isHeld && this.open.length < longest / 2) this.#release()
+  }
+
+  #remove(response: ServerResponse): void {
+    const at = this.open.indexOf(response)
+    if (at >= 0) this.open.splice(at, 1)
   }
 
   drain(): void {

@@ -23,6 +23,7 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
   protected readonly request: FastifyRequest
   protected readonly reply: FastifyReply
   protected readonly plan: Plan
+  openAt = -1
   protected sent: Sent | undefined
   protected isOver = false
   /** True once an answer has begun. */

@@ -18,7 +18,7 @@ export function openTunnel(
   idle: number
 ): Tunnel {
   if (principal === undefined) return tunnels.open(client, upstream, idle, () => {})
-  const held: OpenExchange = { principal, end: () => tunnel.close(unauthenticated, patience) }
+  const held: OpenExchange = { principal, openAt: -1, end: () => tunnel.close(unauthenticated, patience) }
   const tunnel = tunnels.open(client, upstream, idle, () => open.remove(held))
   if (open.add(held, startedAt) !== undefined) held.end('revoked.sid')
   else if (endsWithToken) open.endWithToken(held)
