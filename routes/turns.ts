@@ -10,7 +10,8 @@ type Lined = Socket & { [kLine]?: Line }
  * what the ones before it did (RFC 9112 9.3.2), and nothing is begun behind an answer that ends the connection (9.6).
  */
 export class Turns {
-  readonly #lines = new Set<Line>()
+  /** Each knows its place, and leaves without a search when its connection closes. */
+  readonly #lines: Line[] = []
 
   /** Puts a request in its connection's line; the answer before it when that is not out yet, so that it has to `wait`. */
   enter(response: ServerResponse): ServerResponse | undefined {
@@ -58,10 +59,15 @@ export class Turns {
   }
 
   #newLine(socket: Lined): Line {
-    const line = new Line(socket)
+    const line = new Line(socket, this.#lines.length)
     socket[kLine] = line
-    this.#lines.add(line)
-    socket.once('close', () => this.#lines.delete(line))
+    this.#lines.push(line)
+    socket.on('close', () => {
+      const last = this.#lines.pop()!
+      if (last === line) return
+      last.at = line.at
+      this.#lines[line.at] = last
+    })
     return line
   }
 }
@@ -76,10 +82,12 @@ class Line {
   readonly #socket: Socket
   readonly open: ServerResponse[] = []
   last: ServerResponse | undefined
+  at: number
   #isHeld = false
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, at: number) {
     this.#socket = socket
+    this.at = at
   }
 
   add(response: ServerResponse): void {
