@@ -118,6 +118,8 @@ export interface Generation {
   readonly app: FastifyInstance
   readonly admin: FastifyInstance
   readonly inFlight: InFlight
+  /** This is the config that serves from here on. */
+  activate(): void
   close(): Promise<void>
 }
 
@@ -141,9 +143,13 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
       table: compileTable(loaded.value.routes),
       pools: openPools(services, loaded.value.services)
     }
+    await Promise.all([...served.pools.values()].map((pool) => pool.located()))
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const admin = await buildAdmin(loaded, services, { ...served, serving }, process, opened)
-    return { loaded, app, admin, inFlight: new InFlight(), close }
+    const activate = () => {
+      for (const pool of served.pools.values()) pool.activate()
+    }
+    return { loaded, app, admin, inFlight: new InFlight(), activate, close }
   } catch (error) {
     await close()
     throw error

@@ -147,6 +147,7 @@ export class Gateway implements Control {
       const next = await this.#build(loaded)
       for (const server of Object.values(this.#servers!)) bePatient(server, loaded.value.listen)
       this.#current = next
+      next.activate()
       this.#retire(current)
       this.#run(loaded)
       const changes = diff(current.loaded.value, loaded.value).slice(0, 20)

@@ -25,10 +25,13 @@ export function registerRoutes(
 
 const showPool = ({ name, nodes }: Pool) => ({
   name,
-  nodes: nodes.map(({ name: id, origin, base, weight, ejectedUntil }) => ({
+  nodes: nodes.map(({ id, url, weight, state, health, inFlight, source }) => ({
     id,
-    url: origin + base,
+    url,
     weight,
-    state: ejectedUntil > performance.now() ? 'ejected' : 'up'
+    state,
+    health,
+    inFlight,
+    source
   }))
 })

@@ -6,9 +6,10 @@ import type { OpenExchange } from '../../services/identity/open-exchanges.ts'
 import type { Holder, Refusal } from '../../services/identity/parts.ts'
 import type { AnswerSink, Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
-import type { PoolRequest } from '../../services/upstream/pool.ts'
+import type { KeySource, PoolRequest } from '../../services/upstream/pool.ts'
 import type { CompiledRoute } from '../table/route.ts'
 import { isEndless, type Place } from './answer-headers.ts'
+import { balanceKey } from './balance-key.ts'
 import type { Plan } from './plan.ts'
 import { problemOf } from './problems.ts'
 
@@ -95,6 +96,10 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
       isOnce,
       timeouts
     }
+  }
+
+  balanceKey(source: KeySource): string | undefined {
+    return balanceKey(source, this.request)
   }
 
   onNode(node: UpstreamNode): void {

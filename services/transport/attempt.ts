@@ -24,8 +24,11 @@ export interface Setback extends Failure {
 export interface AttemptOwner {
   /** No answer has begun, and none will from this node. Has to `start` again or to `fail`. */
   onSetback(setback: Setback): void
-  /** An answer begins; told before the sink is. */
-  onAnswer(status: number): void
+  /**
+   * An answer begins; told before the sink is. Returns true for one that the sink is not to see: a setback follows at once.
+   * `isRepeatable` says whether the body can be sent once more.
+   */
+  onAnswer(status: number, isRepeatable: boolean): boolean
   /** Told once, and last: the answer came to its end, the client left (both without a failure), or it failed. */
   onOver(failure: Failure | undefined): void
 }
@@ -115,19 +118,26 @@ export class Attempt implements Job, Waiter, Sent {
   }
 
   onWhole(status: number, reason: string, headers: string[], body: string): void {
-    this.#hasHead = true
     this.#leaveUpload()
+    if (this.#owner.onAnswer(status, this.#isRepeatable)) {
+      this.#setBack('unavailable', 'answer_refused', { isUnsent: false })
+      return
+    }
+    this.#hasHead = true
     this.#finish()
-    this.#owner.onAnswer(status)
     this.#owner.onOver(undefined)
     this.#sink.onWhole(status, reason, headers, body)
   }
 
   onHead(status: number, reason: string, headers: string[]): void {
+    if (this.#owner.onAnswer(status, this.#isRepeatable)) {
+      this.#connection!.drop()
+      this.#setBack('unavailable', 'answer_refused', { isUnsent: false })
+      return
+    }
     this.#hasHead = true
     this.#phase = 'body'
     this.#refresh()
-    this.#owner.onAnswer(status)
     this.#sink.onHead(status, reason, headers)
   }
 
@@ -228,8 +238,12 @@ export class Attempt implements Job, Waiter, Sent {
     this.#stopOpening()
     this.#connection = undefined
     this.#upload?.detach()
-    const isRepeatable = this.#upload === undefined || this.#upload.isReplayable
+    const isRepeatable = this.#isRepeatable
     this.#owner.onSetback({ kind, reason, isRepeatable, isClosed: false, wasStale: false, ...details })
+  }
+
+  get #isRepeatable(): boolean {
+    return this.#upload === undefined || this.#upload.isReplayable
   }
 
   #finish(): void {

@@ -1,6 +1,19 @@
-import type { AnswerSink, Outgoing, Sent, Timeouts } from '../transport/transport.ts'
+import type { TLSOptions } from '../transport/connection.ts'
+import type { AnswerSink, Failure, Outgoing, Sent, Timeouts } from '../transport/transport.ts'
+import { type Balance, balanceBy, type HashOptions, type Strategy } from './balance.ts'
 import { Delivery } from './delivery.ts'
+import type { CommonSettings, Member, NodeSpec, NodeState } from './member.ts'
 import type { UpstreamNode } from './node.ts'
+import { RetryBudget } from './retry-budget.ts'
+import type { AttachOptions, NodeOverride, Party, Roster } from './roster.ts'
+import type { Figures, HealthSettings } from './standing.ts'
+
+/** What of a request decides which node it goes to. */
+export interface KeySource {
+  readonly from: 'header' | 'cookie' | 'subject' | 'address' | 'path'
+  /** Of the header (lower case) or the cookie. */
+  readonly name: string
+}
 
 /** A request as the pool sees it, and who wants to know what becomes of it. */
 export interface PoolRequest {
@@ -8,75 +21,184 @@ export interface PoolRequest {
   outgoingFor(node: UpstreamNode): Outgoing
   /** Told who gets it, once for each node that is tried. */
   onNode(node: UpstreamNode): void
+  /** Asked only where nodes are picked by a key; undefined when the request has none. */
+  balanceKey(source: KeySource): string | undefined
+}
+
+export interface RetrySettings {
+  /** How often one request is sent once more at most. */
+  readonly attempts: number
+  /** Statuses upon which it is. */
+  readonly statuses: ReadonlySet<number>
+  /** Share of the requests that may be retries, and how many a second besides. */
+  readonly budget: number
+  readonly minimum: number
 }
 
 export interface PoolOptions {
   readonly name: string
-  readonly nodes: readonly UpstreamNode[]
+  readonly specs: readonly NodeSpec[]
+  readonly tls: TLSOptions
+  readonly common: CommonSettings
   readonly timeouts: Timeouts
-  /** Milliseconds a node that refuses connections is left alone. */
-  readonly eject: number
-  readonly attempts: number
+  readonly balance: Strategy | HashOptions
+  readonly health: HealthSettings
+  readonly retry: RetrySettings
 }
 
-/** The nodes of one service. It outlives reloads as long as the service's settings stay the same. */
-export class Pool {
+/**
+ * How one config uses the nodes of one service. The nodes themselves outlive it: the next config's pool takes over those it has as
+ * well, with their connections and all that is known of them.
+ */
+export class Pool implements Party {
   readonly name: string
-  readonly nodes: readonly UpstreamNode[]
+  readonly specs: readonly NodeSpec[]
+  readonly tls: TLSOptions
+  readonly common: CommonSettings
   readonly timeouts: Timeouts
-  readonly #eject: number
-  readonly attempts: number
+  readonly health: HealthSettings
+  readonly retry: RetrySettings
+  readonly budget: RetryBudget
+  readonly keepsLatency: boolean
+  /** When `pick` was asked last; 0 where nobody wanted to know. Saves whoever asked a look at the clock. */
+  pickedAt = 0
+  readonly #roster: Roster
+  readonly #balance: Balance
+  #isStale = true
+  #isPanicking = false
+  /** Who is asked in ordinary times, and who gets nothing but trial requests. */
+  #ready: readonly UpstreamNode[] = []
+  #resting: readonly UpstreamNode[] = []
 
-  constructor({ name, nodes, timeouts, eject, attempts }: PoolOptions) {
+  constructor(options: PoolOptions, roster: Roster) {
+    const { name, specs, tls, common, timeouts, balance, health, retry } = options
     this.name = name
-    this.nodes = nodes
+    this.specs = specs
+    this.tls = tls
+    this.common = common
     this.timeouts = timeouts
-    this.#eject = eject
-    this.attempts = attempts
+    this.health = health
+    this.retry = retry
+    this.budget = new RetryBudget(retry.budget, retry.minimum)
+    this.#roster = roster
+    this.#balance = balanceBy(balance)
+    this.keepsLatency = this.#balance.keepsLatency
+    roster.join(this)
+  }
+
+  /** The nodes of the service, those attached while running included and those detached left out. */
+  get nodes(): readonly Member[] {
+    return this.#roster.membersOf(this)
+  }
+
+  /** Counters of the service; they outlive the config. */
+  get figures(): Figures {
+    return this.#roster.figures
+  }
+
+  /** Everything about the nodes that was changed while running: as JSON, what `apply` takes. */
+  get overrides(): readonly NodeOverride[] {
+    return this.#roster.overrides
+  }
+
+  /** Adds a node. Throws BAD_REQUEST when the service has it already or the url is none. */
+  attach(options: AttachOptions): Member {
+    const { id } = this.#roster.attach(options)
+    return this.nodes.find((node) => node.id === id)!
+  }
+
+  /** Changes a node; undefined when there is none with this id. */
+  update(id: string, change: { readonly weight?: number; readonly state?: NodeState }): Member | undefined {
+    return this.#roster.update(id, change) ? this.nodes.find((node) => node.id === id) : undefined
+  }
+
+  /** Takes a node out: what it has under way it finishes. Returns it, so that this can be watched; undefined when there is none. */
+  detach(id: string): Member | undefined {
+    const member = this.nodes.find((node) => node.id === id)
+    return member !== undefined && this.#roster.detach(id) ? member : undefined
+  }
+
+  /** Makes these all the overrides there are, such as the store has them. The same list again changes nothing. */
+  apply(overrides: readonly NodeOverride[]): void {
+    this.#roster.apply(overrides)
   }
 
   /** Sends one request to a node and, where that is safe, to another one. */
   send(request: PoolRequest, sink: AnswerSink): Sent {
-    const first = this.pick(undefined)
+    const first = this.pick(request, none)
     if (first === undefined) {
-      queueMicrotask(() => sink.onFailure({ kind: 'unavailable', reason: 'no_node', isUnsent: true }))
+      queueMicrotask(() => sink.onFailure(this.unserved()))
       return nothing
     }
+    this.budget.deposit()
     return new Delivery(this, request, first).begin(sink)
   }
 
-  /** The next node in turn, by weight. Skips ejected nodes and `not`, unless nobody else is left. */
-  pick(not: UpstreamNode | undefined, now: number = performance.now()): UpstreamNode | undefined {
-    return (
-      this.#turn((node) => node !== not && node.ejectedUntil <= now) ??
-      this.#turn((node) => node !== not) ??
-      this.#turn(() => true)
-    )
+  /** What becomes of a request for which nobody could be picked. */
+  unserved(): Failure {
+    this.figures.unserved += 1
+    const reason = this.#resting.some(({ standing }) => standing.isOpen) ? 'breaker_open' : 'no_node'
+    return { kind: 'unavailable', reason, isUnsent: true }
   }
 
-  /** Leaves a node alone for a while. */
-  eject(node: UpstreamNode): void {
-    if (this.#eject > 0) node.ejectedUntil = performance.now() + this.#eject
-  }
-
-  /** Requests under way finish; idle connections end. */
-  close(): void {
-    for (const node of this.nodes) node.client.close()
-  }
-
-  /** Smooth weighted round-robin: every node gains its weight, the richest pays the sum. */
-  #turn(isEligible: (node: UpstreamNode) => boolean): UpstreamNode | undefined {
-    let best: UpstreamNode | undefined
-    let total = 0
-    for (const node of this.nodes) {
-      if (node.weight === 0 || !isEligible(node)) continue
-      total += node.weight
-      node.current += node.weight
-      if (best === undefined || node.current > best.current) best = node
+  /** The node for a request; none of those that were tried. */
+  pick(request: PoolRequest, tried: readonly UpstreamNode[]): UpstreamNode | undefined {
+    if (this.#isStale) this.#refresh()
+    const ready = this.#ready
+    if (this.keepsLatency || this.#resting.length > 0) {
+      const now = performance.now()
+      this.pickedAt = now
+      const trial = this.#trial(tried, now)
+      if (trial !== undefined) return trial
     }
-    if (best !== undefined) best.current -= total
-    return best
+    if (ready.length === 1) return tried.includes(ready[0]!) ? undefined : ready[0]
+    return this.#balance.pick(ready, tried, request, this.pickedAt)
+  }
+
+  /** Settles when it is known where the nodes are; where a name is not answered for, it is tried further in the background. */
+  async located(): Promise<void> {
+    await Promise.all(this.nodes.map(({ located }) => located))
+  }
+
+  /** This config serves from here on: its weights, limits and checks are the ones that count. */
+  activate(): void {
+    this.#roster.activate(this)
+  }
+
+  onChange(): void {
+    this.#isStale = true
+  }
+
+  /** Requests under way finish; idle connections of nodes that nobody else has end. */
+  close(): void {
+    this.#roster.leave(this)
+  }
+
+  /** A node whose time out is over gets one request to prove itself with. */
+  #trial(tried: readonly UpstreamNode[], now: number): UpstreamNode | undefined {
+    for (const node of this.#resting) {
+      if (!tried.includes(node) && node.standing.takeTrial(now)) return node
+    }
+    return undefined
+  }
+
+  #refresh(): void {
+    this.#isStale = false
+    const all: UpstreamNode[] = []
+    for (const member of this.nodes) if (member.isTaking) all.push(...member.nodes)
+    const out = all.filter(({ standing }) => standing.isOut)
+    const isPanicking = out.length > all.length * this.health.maxEjected
+    if (isPanicking && !this.#isPanicking && all.length > 1) this.figures.panics += 1
+    this.#isPanicking = isPanicking
+    this.#ready = all.filter(({ standing }) => !standing.isOut || (isPanicking && !standing.isOpen))
+    this.#resting = out
+    let total = 0
+    for (const { weight } of this.#ready) total += weight
+    for (const node of this.#ready) node.share = (node.weight * this.#ready.length) / total
   }
 }
+
+/** Nothing was tried yet. */
+export const none: readonly UpstreamNode[] = []
 
 const nothing: Sent = { cancel() {}, resume() {} }

@@ -2,6 +2,8 @@ import { type Static, Type } from '@sinclair/typebox'
 import { Duration } from '../../config/units.ts'
 import { limitSchema } from '../limits/slice.ts'
 import { runSlice } from '../runtime/slice.ts'
+import { balanceSlice } from './balance-slice.ts'
+import { breakerSlice, healthSlice } from './health-slice.ts'
 
 const nodeURL = (description: string) =>
   Type.String({ description, pattern: '^https?://[^\\s?#@]+$', maxLength: 2000 })
@@ -11,7 +13,22 @@ const node = Type.Union(
     nodeURL('Where a node is: http:// or https://, a host, a port, and a path to put in front if need be.'),
     Type.Object(
       {
+        id: Type.Optional(
+          Type.String({
+            description: 'Name of the node in logs and the admin API; made of the url, without it.',
+            pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$'
+          })
+        ),
         url: nodeURL('Where the node is.'),
+        srv: Type.Optional(
+          Type.String({
+            description:
+              'Name of SRV records that say at which hosts and ports it is really; the url still gives the scheme, the Host header and the path.',
+            pattern: '^[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$',
+            maxLength: 253,
+            examples: ['_http._tcp.orders.example']
+          })
+        ),
         weight: Type.Integer({
           default: 1,
           minimum: 0,
@@ -38,17 +55,6 @@ const timeouts = Type.Object(
   { additionalProperties: false, default: {}, description: 'How long the gateway waits for the nodes.' }
 )
 
-const health = Type.Object(
-  {
-    eject: Duration({
-      default: '5s',
-      description:
-        'A node that refuses connections gets no requests for this long, unless no other is left. 0s switches it off.'
-    })
-  },
-  { additionalProperties: false, default: {}, description: 'When a node is left alone for a while.' }
-)
-
 const retry = Type.Object(
   {
     attempts: Type.Integer({
@@ -56,7 +62,27 @@ const retry = Type.Object(
       minimum: 0,
       maximum: 5,
       description:
-        'How often a request is tried again: on another node when no connection could be made, and after a broken connection when it is idempotent and its body is small. Never because of a status.'
+        'How often a request is tried again: on another node when nothing of it could be sent, and after a broken connection when it is idempotent and its body is small.'
+    }),
+    statuses: Type.Array(Type.Integer({ minimum: 400, maximum: 599, description: 'A status.' }), {
+      default: [],
+      maxItems: 20,
+      examples: [[502, 504]],
+      description:
+        'Answers upon which a request that is idempotent and has a small body or none is tried again; the client sees only the last one. None, unless listed.'
+    }),
+    budget: Type.Integer({
+      default: 20,
+      minimum: 0,
+      maximum: 100,
+      description:
+        'Most retries of what a node may have seen, in percent of the requests of late, so that a service in trouble does not get more of it.'
+    }),
+    minimum: Type.Integer({
+      default: 3,
+      minimum: 0,
+      maximum: 1000,
+      description: 'Retries a second after broken connections that are there even when requests are few.'
     })
   },
   { additionalProperties: false, default: {}, description: 'When a request is sent a second time.' }
@@ -78,6 +104,41 @@ const connections = Type.Object(
     })
   },
   { additionalProperties: false, default: {}, description: 'How many connections are kept.' }
+)
+
+const dns = Type.Object(
+  {
+    servers: Type.Array(
+      Type.String({
+        description: 'Address of a name server, with a port if it is not 53.',
+        pattern: '^([0-9.]+|[0-9A-Fa-f:.]+|[0-9.]+:[0-9]{1,5}|\\[[0-9A-Fa-f:.]+\\](:[0-9]{1,5})?)$',
+        maxLength: 60
+      }),
+      {
+        default: [],
+        maxItems: 10,
+        examples: [['10.0.0.2', '127.0.0.1:5353']],
+        description:
+          "Who is asked for the names of nodes; the system's name servers and its hosts file, when empty."
+      }
+    ),
+    family: Type.Union(
+      [Type.Literal('auto'), Type.Literal('ipv4'), Type.Literal('ipv6'), Type.Literal('both')],
+      {
+        default: 'auto',
+        description:
+          'Which addresses of a name are used; "auto" uses those of IPv6 only where there are none of IPv4.'
+      }
+    ),
+    minTTL: Duration({ default: '1s', description: 'Shortest time until a name is resolved again.' }),
+    maxTTL: Duration({ default: '1m', description: 'Longest time until a name is resolved again.' }),
+    timeout: Duration({ default: '2s', description: 'Longest wait for a name server; it is asked twice.' })
+  },
+  {
+    additionalProperties: false,
+    default: {},
+    description: 'How names of nodes are resolved. Each address of a name is asked as a node of its own.'
+  }
 )
 
 const tls = Type.Object(
@@ -112,18 +173,13 @@ export const serviceSlice = Type.Object(
       maxItems: 1000,
       description: 'Who answers for the service. Without nodes every request is answered with 503.'
     }),
-    balance: Type.Union([Type.Literal('round-robin')], {
-      default: 'round-robin',
-      description: 'How a node is picked: in turn, by weight.'
-    }),
+    balance: balanceSlice,
     timeouts,
-    health,
+    health: healthSlice,
     retry,
-    breaker: Type.Object(
-      {},
-      { additionalProperties: false, default: {}, description: 'Reserved; it has no settings yet.' }
-    ),
+    breaker: breakerSlice,
     connections,
+    dns,
     transport: Type.Union([Type.Literal('auto'), Type.Literal('direct'), Type.Literal('http-proxy')], {
       default: 'auto',
       description:

@@ -1,38 +1,74 @@
 import { Handshake, type HandshakeSink } from '../transport/handshake.ts'
 import { headOf, type Sent } from '../transport/transport.ts'
+import { isFault } from './fault.ts'
 import type { UpstreamNode } from './node.ts'
-import type { Pool, PoolRequest } from './pool.ts'
+import { none, type Pool, type PoolRequest } from './pool.ts'
 
 /** Asks the nodes of a service for an upgrade, one after the other as long as none can be reached. */
 export function sendUpgrade(pool: Pool, request: PoolRequest, sink: HandshakeSink): Sent {
   let current: Handshake | undefined
   let isCancelled = false
-  const attempt = (left: number, not: UpstreamNode | undefined): void => {
-    const node = pool.pick(not)
-    if (node === undefined) {
-      sink.onFailure({ kind: 'unavailable', reason: 'no_node', isUnsent: true })
-      return
+  let leave = (): void => {}
+  const tried: UpstreamNode[] = []
+  const attempt = (node: UpstreamNode): void => {
+    const { standing } = node
+    const isTrial = standing.isOut
+    node.inFlight += 1
+    let isAtNode = true
+    leave = () => {
+      if (!isAtNode) return
+      isAtNode = false
+      node.inFlight -= 1
+      if (isTrial) standing.release()
     }
+    const judge = (status: number): void => {
+      if (status >= 500 && pool.health.serverErrors) standing.fail(isTrial, pool.health)
+      else standing.succeed(isTrial)
+    }
+    tried.push(node)
     request.onNode(node)
     const outgoing = request.outgoingFor(node)
     current = new Handshake(node.endpoint, headOf(outgoing), outgoing.timeouts, {
-      onWhole: (status, reason, headers, body) => sink.onWhole(status, reason, headers, body),
-      onHead: (status, reason, headers) => sink.onHead(status, reason, headers),
+      onWhole: (status, reason, headers, body) => {
+        judge(status)
+        leave()
+        sink.onWhole(status, reason, headers, body)
+      },
+      onHead: (status, reason, headers) => {
+        judge(status)
+        sink.onHead(status, reason, headers)
+      },
       onData: (chunk) => sink.onData(chunk),
       onFlush: () => sink.onFlush(),
-      onEnd: (trailers) => sink.onEnd(trailers),
-      onSwitch: (reason, headers, rest, socket) => sink.onSwitch(reason, headers, rest, socket),
+      onEnd: (trailers) => {
+        leave()
+        sink.onEnd(trailers)
+      },
+      onSwitch: (reason, headers, rest, socket) => {
+        standing.succeed(isTrial)
+        // A WebSocket is under way until it ends, so that whoever drains a node can see it.
+        socket.once('close', leave)
+        sink.onSwitch(reason, headers, rest, socket)
+      },
       onFailure: (failure) => {
-        if (failure.isUnsent) pool.eject(node)
-        if (failure.isUnsent && left > 0 && !isCancelled) attempt(left - 1, node)
-        else sink.onFailure(failure)
+        leave()
+        if (isFault(failure, undefined)) standing.fail(isTrial, pool.health)
+        const mayRetry = failure.isUnsent && tried.length <= pool.retry.attempts && !isCancelled
+        const next = mayRetry ? pool.pick(request, tried) : undefined
+        if (next === undefined) sink.onFailure(failure)
+        else attempt(next)
       }
     })
   }
-  queueMicrotask(() => attempt(Math.min(pool.attempts, pool.nodes.length - 1), undefined))
+  queueMicrotask(() => {
+    const node = isCancelled ? undefined : pool.pick(request, none)
+    if (node !== undefined) attempt(node)
+    else if (!isCancelled) sink.onFailure(pool.unserved())
+  })
   return {
     cancel: () => {
       isCancelled = true
+      leave()
       current?.cancel()
     },
     resume: () => current?.resume()

@@ -44,8 +44,9 @@ t.test('routes, services and nodes are listed as they serve', async (t) => {
   const { ask, upstream } = await start(t)
   const { routes } = (await (await ask('/admin/routes')).body.json()) as { routes: object[] }
   t.match(routes, [{ id: 'open', path: '/open/*', service: 'hello', auth: 'none' }])
-  t.same(await (await ask('/admin/services')).body.json(), {
-    services: [{ name: 'hello', nodes: [{ id: 'hello-1', url: upstream.url, weight: 3, state: 'up' }] }]
+  const node = { url: upstream.url, weight: 3, state: 'up', health: 'well', inFlight: 0, source: 'config' }
+  t.match(await (await ask('/admin/services')).body.json(), {
+    services: [{ name: 'hello', nodes: [{ id: /^hello-[0-9a-f]{8}$/, ...node }] }]
   })
   t.equal((await ask('/admin/services/hello/nodes')).statusCode, 200)
   const unknown = await ask('/admin/services/none/nodes')

@@ -2,39 +2,38 @@ import t from 'tap'
 import { ServiceRegistry } from '../../services/services.ts'
 import { openPools } from '../../services/upstream/pools.ts'
 import { startGateway } from '../support/gateway.ts'
+import { serviceWith } from '../support/pools.ts'
 import { configFor, exchange, httpUpstream, RawClient, scripted } from '../support/upstream.ts'
 
-const serviceOf = (url: string) => ({
-  nodes: [url],
-  balance: 'round-robin' as const,
-  timeouts: { connect: '2s', response: '15s', idle: '60s', total: '0s' },
-  health: { eject: '5s' },
-  retry: { attempts: 1 },
-  breaker: {},
-  connections: { max: 10, queue: 10 },
-  transport: 'auto' as const,
-  tls: { verify: true }
-})
-
-t.test(
-  'a service whose settings stay the same keeps its pool across configs, another gets a new one',
-  async (t) => {
-    const registry = new ServiceRegistry()
-    const open = (services: object) => {
-      const lease = registry.lease()
-      return { lease, pools: openPools({ shared: lease.shared, directory: '.' }, services as never) }
+t.test('a node stays the same across configs, whatever else changes about its service', async (t) => {
+  const registry = new ServiceRegistry()
+  const open = (services: Parameters<typeof serviceWith>[1]) => {
+    const lease = registry.lease()
+    return {
+      lease,
+      pool: openPools({ shared: lease.shared, directory: '.' }, serviceWith('a', services)).get('a')!
     }
-    const first = open({ a: serviceOf('http://127.0.0.1:1'), b: serviceOf('http://127.0.0.1:2') })
-    const second = open({ a: serviceOf('http://127.0.0.1:1'), b: serviceOf('http://127.0.0.1:3') })
-    t.equal(second.pools.get('a'), first.pools.get('a'))
-    t.not(second.pools.get('b'), first.pools.get('b'))
-    await first.lease.release()
-    const third = open({ a: serviceOf('http://127.0.0.1:1') })
-    t.equal(third.pools.get('a'), second.pools.get('a'))
-    await second.lease.release()
-    await third.lease.release()
   }
-)
+  const first = open({ nodes: ['http://127.0.0.1:1', 'http://127.0.0.1:2'] })
+  const [one, two] = first.pool.nodes
+  const same = open({ nodes: ['http://127.0.0.1:1', 'http://127.0.0.1:2'] })
+  t.equal(same.pool, first.pool, 'the same settings are the same pool')
+  const second = open({ nodes: [{ url: 'http://127.0.0.1:2', weight: 5 }], balance: 'random' })
+  t.not(second.pool, first.pool)
+  t.equal(second.pool.nodes[0], two, 'the second node is the first now, and the same')
+  t.equal(two!.weight, 1, 'the config does not serve yet')
+  second.pool.activate()
+  t.equal(two!.weight, 5)
+  t.notOk(one!.isTaking, 'what is gone takes nothing new, also not from requests of the old config')
+  await first.lease.release()
+  await same.lease.release()
+  const third = open({ nodes: ['http://127.0.0.1:1', 'http://127.0.0.1:2'] })
+  t.equal(third.pool.nodes[1], two)
+  t.not(third.pool.nodes[0], one, 'what nobody had any more was closed')
+  t.equal(third.pool.nodes[0]!.id, one!.id, 'and has its id again')
+  await second.lease.release()
+  await third.lease.release()
+})
 
 t.test('connections to a service outlive a reload that does not touch it', async (t) => {
   const up = await httpUpstream(t, (_, response) => response.end('ok'))

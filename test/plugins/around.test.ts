@@ -104,7 +104,14 @@ t.test('each request is one line with route, verdict and reason, and no query', 
   await get(`${origin}/nowhere`)
   const lines = log().filter(({ msg }) => msg === 'request')
   t.match(lines, [
-    { path: '/open/x', status: 200, route: 'open', service: 'hello', node: 'hello-1', verdict: 'allowed' },
+    {
+      path: '/open/x',
+      status: 200,
+      route: 'open',
+      service: 'hello',
+      node: /^hello-[0-9a-f]{8}$/,
+      verdict: 'allowed'
+    },
     { path: '/closed', status: 401, route: 'closed', verdict: 'UNAUTHENTICATED', reason: 'missing' },
     { path: '/nowhere', status: 404, verdict: 'ROUTE_NOT_FOUND', reason: 'route' }
   ])

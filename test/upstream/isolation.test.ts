@@ -1,0 +1,73 @@
+import t from 'tap'
+import { startGateway } from '../support/gateway.ts'
+import { ask, openPool, until } from '../support/pools.ts'
+import { configFor, httpUpstream, rawUpstream } from '../support/upstream.ts'
+
+t.test('a request that finds no room at one node goes to another, whatever its method', async (t) => {
+  const stuck = await rawUpstream(t, () => {})
+  const good = await httpUpstream(t, (_, response) => response.end('ok'))
+  const { pool } = openPool(t, {
+    nodes: [stuck.url, good.url],
+    connections: { max: 2, queue: 0 },
+    timeouts: { response: '30s' }
+  })
+  const holds: { cancel(): void }[] = []
+  const pending: Promise<unknown>[] = []
+  while (pool.nodes[0]!.inFlight < 2) pending.push(ask(pool, {}, (sent) => holds.push(sent)))
+  await until(() => stuck.connections.length === 2, 'it is full')
+  for (let count = 0; count < 20; count += 1) {
+    t.match(await ask(pool, { method: 'POST' }), { status: 200, failure: undefined })
+  }
+  t.equal(pool.figures.retries, 0, 'nothing was sent twice')
+  for (const hold of holds) hold.cancel()
+  t.equal(pool.nodes[0]!.inFlight, 0)
+  t.equal(pool.nodes[0]!.health, 'well', 'to be busy is no failure')
+})
+
+t.test('when all are full the request is refused at once', async (t) => {
+  const stuck = await rawUpstream(t, () => {})
+  const { pool } = openPool(t, { nodes: [stuck.url], connections: { max: 1, queue: 1 } })
+  const holds: { cancel(): void }[] = []
+  for (let count = 0; count < 2; count += 1) void ask(pool, {}, (sent) => holds.push(sent))
+  t.match((await ask(pool)).failure, { kind: 'unavailable', reason: 'queue_full' })
+  for (const hold of holds) hold.cancel()
+})
+
+t.test('a node that stalls or resets slows neither another service nor its own fellows', async (t) => {
+  const stuck = await rawUpstream(t, () => {})
+  const broken = await rawUpstream(t, ({ socket }) => socket.resetAndDestroy())
+  const good = await httpUpstream(t, (_, response) => response.end('good'))
+  const other = await httpUpstream(t, (_, response) => response.end('other'))
+  const { services } = configFor([]) as { services: object }
+  const config = {
+    ...configFor([]),
+    services: {
+      ...services,
+      up: {
+        nodes: [stuck.url, broken.url, good.url],
+        connections: { max: 5, queue: 5 },
+        timeouts: { response: '60s', connect: '60s' }
+      },
+      other: { nodes: [other.url], timeouts: { response: '60s' } }
+    },
+    routes: [
+      { id: 'all', path: '/*', service: 'up', auth: 'none' },
+      { id: 'other', path: '/other', service: 'other', auth: 'none' }
+    ]
+  }
+  const { origin } = await startGateway(t, config)
+  const leave = new AbortController()
+  let done = 0
+  for (let count = 0; count < 60; count += 1) {
+    fetch(`${origin}/`, { signal: leave.signal })
+      .then((response) => response.text())
+      .then((text) => {
+        if (text === 'good') done += 1
+      })
+      .catch(() => {})
+  }
+  for (let count = 0; count < 20; count += 1) t.equal(await (await fetch(`${origin}/other`)).text(), 'other')
+  // Ten may wait for the node that is stuck; all others are answered by the one that is well.
+  await until(() => done >= 50, 'the good node answered the others')
+  leave.abort()
+})
