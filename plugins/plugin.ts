@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../errors.ts'
 import type { Holder } from '../services/identity/parts.ts'
 import type { Session } from '../services/identity/sessions/session.ts'
+import type { Place } from '../services/limits/places.ts'
 import type { Services } from '../services/services.ts'
 
 /**
@@ -94,8 +95,17 @@ export interface Exchange {
   node: string | undefined
   /** Milliseconds from handing the request to a node until its answer's head; undefined when no node was asked. */
   upstreamTime: number | undefined
+  /** What an upgrade was let in on (plugins/web-sockets.ts); its tunnel takes it over. */
+  webSocket: WebSocketTerms | undefined
   /** performance.now() at the first byte of the request seen by the gateway. */
   readonly startedAt: number
+}
+
+/** What a WebSocket is held to. Whoever opens the tunnel takes it from the exchange, and gives the place back at the tunnel's end. */
+export interface WebSocketTerms {
+  /** Milliseconds of silence; undefined leaves it to the route. */
+  readonly idle: number | undefined
+  readonly place: Place
 }
 
 /** Called once for each request when its exchange is over, however it ended; `status` is 499 when the client left before the answer. */

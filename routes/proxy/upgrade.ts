@@ -1,6 +1,7 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { markUpgrade } from '../../plugins/web-sockets.ts'
 
 const kUpgrade = Symbol('upgrade')
 
@@ -67,6 +68,7 @@ export function handUpgrade(
 ): ServerResponse {
   const pending = new PendingUpgrade(socket, head)
   ;(request as Marked)[kUpgrade] = pending
+  markUpgrade(request)
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   response.assignSocket(socket)

@@ -69,6 +69,7 @@ function newExchange(raw: IncomingMessage): Exchange {
     traceparent: traceparentOf(raw),
     node: undefined,
     upstreamTime: undefined,
+    webSocket: undefined,
     startedAt: performance.now()
   }
 }

@@ -10,6 +10,7 @@ export interface HandshakeSink extends AnswerSink {
 }
 
 const maxHead = 64 * 1024
+const maxInterim = 32
 
 /** Asks one node for an upgrade, over a connection of its own that is never pooled. */
 export class Handshake implements Sent {
@@ -17,6 +18,8 @@ export class Handshake implements Sent {
   readonly #socket: Socket
   readonly #timeouts: Timeouts
   #timer: NodeJS.Timeout | undefined
+  readonly #total: NodeJS.Timeout | undefined
+  #interim = 0
   #pending: Buffer = Buffer.alloc(0)
   #parser: AnswerParser | undefined
   #isOpen = false
@@ -33,6 +36,9 @@ export class Handshake implements Sent {
     this.#socket = openSocket(endpoint, opened, { allowHalfOpen: true })
     this.#socket.setNoDelay(true)
     this.#arm(timeouts.connect, 'connect_timeout')
+    if (timeouts.total > 0) {
+      this.#total = setTimeout(() => this.#fail('timeout', 'total_timeout'), timeouts.total)
+    }
     this.#socket.on('data', this.#onData)
     this.#socket.on('end', this.#onEnd)
     this.#socket.on('error', this.#onError)
@@ -50,10 +56,11 @@ export class Handshake implements Sent {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#timer?.refresh()
     try {
-      if (this.#parser !== undefined) this.#parser.execute(chunk)
-      else this.#readHead(chunk)
+      if (this.#parser !== undefined) {
+        this.#timer?.refresh()
+        this.#parser.execute(chunk)
+      } else this.#readHead(chunk)
       if (this.#parser !== undefined && !this.#isOver) this.#sink.onFlush()
     } catch (error) {
       this.#fail('broken', error instanceof BrokenAnswer ? error.code : 'reader', error)
@@ -76,6 +83,8 @@ export class Handshake implements Sent {
         return
       }
       if (head.status >= 200) break
+      this.#interim += 1
+      if (this.#interim > maxInterim) throw new BrokenAnswer('interim')
       input = rest
     }
     // Not agreed: an answer like any other.
@@ -132,6 +141,7 @@ export class Handshake implements Sent {
   #leave(): void {
     this.#isOver = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#total)
     this.#socket.off('data', this.#onData)
     this.#socket.off('end', this.#onEnd)
     this.#socket.off('close', this.#onEnd)
