@@ -72,6 +72,10 @@ export function handUpgrade(
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   response.assignSocket(socket)
+  // The server has let go of the socket, and told the response so far that there is room again.
+  const onDrain = (): void => void response.emit('drain')
+  socket.on('drain', onDrain)
+  response.once('close', () => socket.off('drain', onDrain))
   response.once('finish', () => {
     response.detachSocket(socket)
     response.emit('close')

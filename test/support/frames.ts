@@ -110,8 +110,8 @@ export interface OpenOptions {
   readonly headers?: string
 }
 
-/** A service that agrees to every upgrade, and both ends of each tunnel to it, whether a gateway stands between them or not. */
-export async function tunnelService(t: Test) {
+/** A service that agrees to every upgrade, and ends with its clients if it `endsAlong`; and both ends of each tunnel to it, whether a gateway stands between them or not. */
+export async function tunnelService(t: Test, { endsAlong = false } = {}) {
   const waiting = new Map<string, (end: End) => void>()
   const answers = new Map<string, Buffer>()
   const heads: string[] = []
@@ -128,6 +128,7 @@ export async function tunnelService(t: Test) {
         'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n'
       )
       socket.write(Buffer.concat([words, answers.get(name) ?? Buffer.alloc(0)]))
+      if (endsAlong) socket.once('end', () => socket.end())
       waiting.get(name)?.(new End(socket, head.subarray(end + 4)))
     }
     socket.on('data', read)

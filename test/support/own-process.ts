@@ -55,7 +55,11 @@ function memoryOf(pid: number): number | undefined {
 }
 
 /** The most memory it holds above `before` while something is under way. */
-export async function growthDuring(gateway: OwnProcess, before: number, work: Promise<unknown>): Promise<number> {
+export async function growthDuring(
+  gateway: OwnProcess,
+  before: number,
+  work: Promise<unknown>
+): Promise<number> {
   let most = 0
   const look = async (): Promise<void> => {
     most = Math.max(most, (await gateway.memory()) - before)
