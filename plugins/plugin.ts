@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../errors.ts'
 import type { Holder } from '../services/identity/parts.ts'
 import type { Session } from '../services/identity/sessions/session.ts'
+import type { Place } from '../services/limits/places.ts'
 import type { Services } from '../services/services.ts'
 
 /**
@@ -96,8 +97,17 @@ export interface Exchange {
   upstreamTime: number | undefined
   /** Whoever answers the request once the corridor let it pass: told when the exchange is over, before anybody counts or logs it. */
   answering: { onClose(): void } | undefined
+  /** What an upgrade was let in on (plugins/web-sockets.ts); its tunnel takes it over. */
+  webSocket: WebSocketTerms | undefined
   /** performance.now() at the first byte of the request seen by the gateway. */
   readonly startedAt: number
+}
+
+/** What a WebSocket is held to. Whoever opens the tunnel takes it from the exchange, and gives the place back at the tunnel's end. */
+export interface WebSocketTerms {
+  /** Milliseconds of silence; undefined leaves it to the route. */
+  readonly idle: number | undefined
+  readonly place: Place
 }
 
 /**

@@ -80,6 +80,7 @@ function newExchange(raw: IncomingMessage, traceparent: string): Exchange {
     node: undefined,
     upstreamTime: undefined,
     answering: undefined,
+    webSocket: undefined,
     startedAt: performance.now()
   }
 }

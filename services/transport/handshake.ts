@@ -16,6 +16,7 @@ export class Handshake implements Sent {
   readonly #socket: Socket
   readonly #timeouts: Timeouts
   #timer: NodeJS.Timeout | undefined
+  readonly #total: NodeJS.Timeout | undefined
   readonly #parser: AnswerParser
   #isOpen = false
   #hasHead = false
@@ -34,6 +35,9 @@ export class Handshake implements Sent {
     this.#socket = openSocket(endpoint, opened, { allowHalfOpen: true })
     this.#socket.setNoDelay(true)
     this.#arm(timeouts.connect, 'connect_timeout')
+    if (timeouts.total > 0) {
+      this.#total = setTimeout(() => this.#fail('timeout', 'total_timeout'), timeouts.total)
+    }
     this.#socket.on('data', this.#onData)
     this.#socket.on('end', this.#onEnd)
     this.#socket.on('error', this.#onError)
@@ -51,8 +55,8 @@ export class Handshake implements Sent {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#timer?.refresh()
     try {
+      if (this.#hasHead) this.#timer?.refresh()
       this.#parser.execute(chunk)
       if (this.#hasHead && !this.#isOver) this.#sink.onFlush()
     } catch (error) {
@@ -118,6 +122,7 @@ export class Handshake implements Sent {
   #leave(): void {
     this.#isOver = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#total)
     this.#socket.off('data', this.#onData)
     this.#socket.off('end', this.#onEnd)
     this.#socket.off('close', this.#onEnd)
