@@ -1,4 +1,3 @@
-import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import { checks as generic } from './config/checks.ts'
 import type { Slice } from './config/compose.ts'
@@ -9,7 +8,6 @@ import { toMilliseconds } from './config/units.ts'
 import { furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { doorLimit, guardArea } from './plugins/door-limit.ts'
 import { plugins } from './plugins/index.ts'
-import { metricsOf } from './plugins/metrics.ts'
 import { problem } from './plugins/problem.ts'
 import { requestId } from './plugins/request-id.ts'
 import { thirdParty } from './plugins/slice.ts'
@@ -30,13 +28,14 @@ import { registerVerify } from './routes/admin/verify.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
-import { registerProxy } from './routes/proxy.ts'
+import { type Engine, type Plans, planRoutes } from './routes/proxy/plan.ts'
+import { releasesOf } from './routes/proxy/release.ts'
+import { proxyPath, registerProxy } from './routes/proxy.ts'
 import { routeTable } from './routes/table/check.ts'
 import { compileTable, type Table } from './routes/table/compile.ts'
-import { openExchange } from './routes/table/exchange.ts'
+import { exchangeOpener } from './routes/table/exchange.ts'
 import { methodGaps } from './routes/table/method-gaps.ts'
 import { releaseOptions } from './routes/table/release-check.ts'
-import type { CompiledRoute } from './routes/table/route.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
@@ -54,7 +53,6 @@ import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
 import type { NodeOverrides } from './services/nodes/node-overrides.ts'
 import { openNodeOverrides } from './services/nodes/open.ts'
-import type { RouteRelease } from './services/release/slice.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
 import { runtimeSlice } from './services/runtime/slice.ts'
 import type { ServiceRegistry, Services } from './services/services.ts'
@@ -110,8 +108,6 @@ export const loadGatewayConfig = (path: string): Promise<GatewayConfig> =>
     }
   })
 
-const proxyPath = '/__proxy'
-
 /** What an app needs of the process it is built in. */
 export interface Process {
   readonly registry: ServiceRegistry
@@ -137,9 +133,7 @@ export interface Generation {
 export async function buildGeneration(loaded: GatewayConfig, process: Process): Promise<Generation> {
   const lease = process.registry.lease()
   const opened: FastifyInstance[] = []
-  let leave = () => {}
   const close = async () => {
-    leave()
     await Promise.all(opened.map((app) => app.close()))
     await lease.release()
   }
@@ -152,8 +146,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     )
     const services: Services = { store, directory: loaded.directory, shared: lease.shared }
     const pools = openPools(services, loaded.value.services)
-    const nodes = await openNodeOverrides(services)
-    leave = await nodes.join(pools.values())
+    const nodes = await openNodeOverrides(services, pools)
     await Promise.all([...pools.values()].map((pool) => pool.located()))
     const served = { table: compileTable(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
@@ -185,17 +178,22 @@ async function buildApp(
   opened: FastifyInstance[]
 ): Promise<{ readonly app: FastifyInstance; readonly serving: Serving }> {
   const isDoor = doorsOf(config.auth)
-  const open = (raw: IncomingMessage) => openExchange(raw, table, isDoor)
+  const open = exchangeOpener(table, isDoor)
+  let plans: Plans = new Map()
   const app = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
     open,
-    pathOf: ({ route, refusal, resource, query }) =>
-      route === undefined && refusal === undefined ? doorPath(resource) + query : proxyPath
+    pathOf: (exchange) => {
+      const { route, refusal, resource, query } = exchange
+      return route === undefined && refusal === undefined
+        ? doorPath(resource) + query
+        : proxyPath(plans, exchange)
+    }
   })
   opened.push(app)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
-  const releaseOf = ({ index }: CompiledRoute) => config.routes[index] as RouteRelease
+  const releases = releasesOf(config, services)
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)
   const steps = await furnish(
     app,
@@ -206,17 +204,19 @@ async function buildApp(
         ...config.routes[route.index],
         ...route,
         serviceLimit: config.services[route.service]?.limit,
-        canaryLimit: config.services[releaseOf(route).canary?.service ?? '']?.limit
+        canaryLimit: config.services[releases.of(route).canary?.service ?? '']?.limit
       }
     })),
     services
   )
   openDoors(app, steps)
   await registerAuth(app, config.auth, services)
-  const plans = await registerProxy(app, {
-    path: proxyPath,
+  // Whatever plugins registered is loaded by then, with its hooks.
+  await app.after()
+  plans = planRoutes({
     table,
     pools,
+    engineOf: (service) => engineOf(config.services[service]?.transport, app.payloadHooks),
     tunnels: tunnelsOf(services),
     open: openExchangesOf(services),
     accessOf: ({ index }) => {
@@ -227,16 +227,17 @@ async function buildApp(
     assertions: await assertionsOf(config.auth, services, (sentence) => process.log.warn(sentence)),
     kept: [config.auth?.apiKeys?.header ?? [], config.auth?.assertion.header ?? []].flat(),
     hidesCookies: setsCookies(config.auth),
-    releases: {
-      of: releaseOf,
-      fallbackOf: (service) => config.services[service]?.fallback,
-      metrics: metricsOf(services)
-    }
+    releases
   })
+  await registerProxy(app, plans)
   await app.ready()
   const identityHeaders = Object.values(config.auth?.headers ?? {})
   return { app, serving: { open, steps, plans, identityHeaders } }
 }
+
+/** The direct engine, unless somebody wants to see payloads; a service that names one gets that. */
+const engineOf = (wanted: 'auto' | Engine | undefined, payloadHooks: ReadonlySet<string>): Engine =>
+  wanted === undefined || wanted === 'auto' ? (payloadHooks.size > 0 ? 'http-proxy' : 'direct') : wanted
 
 /** What tells services who is asking, signed by the keys of the identity. */
 async function assertionsOf(
@@ -265,7 +266,7 @@ async function buildAdmin(
   const admin = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
-    open: (raw) => openExchange(raw, noRoutes, () => true),
+    open: exchangeOpener(noRoutes, () => true),
     pathOf: ({ path, query }) => path + query
   })
   opened.push(admin)

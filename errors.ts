@@ -144,6 +144,13 @@ export const TooManyAttempts = kind(
   true,
   'Too many requests to this endpoint; ask again after %s s.'
 )
+export const TooManyWebSockets = kind(
+  'TOO_MANY_WEBSOCKETS',
+  429,
+  'client',
+  true,
+  'You have %s WebSockets open on "%s", and that is the most you may have; close one first.'
+)
 export const HeadersTooLarge = kind(
   'HEADERS_TOO_LARGE',
   431,

@@ -13,6 +13,7 @@ import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
 import { bePatient, createListener, listening, originOf } from './routes/listener.ts'
 import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
+import type { Turns } from './routes/turns.ts'
 import { guardWire, stopAccepting } from './routes/wire.ts'
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
@@ -53,8 +54,8 @@ export class Gateway implements Control {
   /** Configs that were replaced and still have requests under way. */
   readonly #replaced = new Set<Generation>()
   readonly #runtime: Runtime
-  /** Answers that are not out yet, whichever config they belong to. */
-  readonly #underWay = new Set<ServerResponse>()
+  /** Knows which answers are not out yet, whichever config they belong to. */
+  readonly #turns: Turns[] = []
   #speech: Speech | undefined
   #servers: { public: Server; admin: Server } | undefined
   #current: Generation | undefined
@@ -200,12 +201,13 @@ export class Gateway implements Control {
       [servers.public, 'app'],
       [servers.admin, 'admin']
     ] as const) {
-      guardWire(server, {
+      const turns = guardWire(server, {
         problemBase,
         onRequest: (request, response) => this.#serve(side, request, response),
         onRefused: (problem, requestId) => this.#noteRefused(side, problem, requestId),
         ...(side === 'app' && { onUpgrade: (request, socket, head) => this.#upgrade(request, socket, head) })
       })
+      this.#turns.push(turns)
     }
     await listening(servers.public, config.listen.public)
     await listening(servers.admin, config.listen.admin)
@@ -214,11 +216,7 @@ export class Gateway implements Control {
   #serve(side: 'app' | 'admin', request: IncomingMessage, response: ServerResponse): void {
     const generation = this.#current!
     generation.inFlight.enter()
-    this.#underWay.add(response)
-    response.once('close', () => {
-      this.#underWay.delete(response)
-      generation.inFlight.leave()
-    })
+    response.on('close', generation.inFlight.leave)
     if (this.isDraining) response.shouldKeepAlive = false
     generation[side].routing(request, response)
   }
@@ -254,7 +252,9 @@ export class Gateway implements Control {
     this.#watcher?.close()
     const { delay, timeout } = this.config.value.shutdown
     await new Promise((resolve) => setTimeout(resolve, toMilliseconds(delay)))
-    for (const response of this.#underWay) response.shouldKeepAlive = false
+    for (const turns of this.#turns) {
+      for (const response of turns.underWay()) response.shouldKeepAlive = false
+    }
     await stopAccepting(this.#servers!.public, lastCall)
     const generations = [this.#current!, ...this.#replaced]
     await Promise.all(generations.map(({ inFlight }) => inFlight.idle(toMilliseconds(timeout))))

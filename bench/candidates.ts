@@ -86,7 +86,9 @@ function tollkeeper(root: string, { workspace, gate, routes }: Setting): Launch 
 }
 
 /** The secret as the one signing key, beside two that only the gateway itself uses. */
-function keyFile(k: string, kid: string): string {
+function keyFile(secret: string, kid: string): string {
+  // The peers take the text as it is for the key; a JWK holds it in base64url.
+  const k = Buffer.from(secret).toString('base64url')
   const base = { kty: 'oct', k, alg: 'HS256', signFrom: 0 }
   const uses = [
     ['sig', kid],

@@ -34,6 +34,9 @@ export function luaGateway(workspace: Workspace, gate: 'token' | 'session'): Lau
   return launch(workspace, `lua-${gate}`, server(workspace, location('/', access)), true)
 }
 
+/** nginx drops to a user of its own otherwise, who may not read the files of the run. */
+const isRoot = process.getuid?.() === 0
+
 function launch(workspace: Workspace, name: string, servers: string, lua: boolean): Launch {
   const { directory, ports } = workspace
   const at = `${directory}/${name}`
@@ -48,7 +51,7 @@ function launch(workspace: Workspace, name: string, servers: string, lua: boolea
     (kind) => `${kind}_temp_path ${at}-${kind};`
   )
   const config = `${modules.join('\n')}
-daemon off; worker_processes 1; pid ${at}.pid; error_log ${at}.log error;
+${isRoot ? 'user root; ' : ''}daemon off; worker_processes 1; pid ${at}.pid; error_log ${at}.log error;
 events { worker_connections 4096; }
 http {
   access_log off; sendfile on; tcp_nodelay on; server_tokens off; client_body_buffer_size 64k;

@@ -59,19 +59,28 @@ export const uniqueNodes = tolerant(({ services }, report) => {
   for (const [name, service] of isObject(services) ? Object.entries(services) : []) {
     const nodes = isObject(service) && Array.isArray(service.nodes) ? (service.nodes as unknown[]) : []
     const taken = new Map<string, number>()
+    const ids = new Map<string, number>()
     for (const [index, node] of nodes.entries()) {
-      const url = isObject(node) ? node.url : node
-      if (typeof url !== 'string') continue
-      const address = normalise(url)
-      const first = taken.get(address)
-      if (first === undefined) taken.set(address, index)
-      else {
-        const sentence = `the service "${name}" has this node already, as nodes[${first}]; give it a weight instead`
+      const { url, id } = isObject(node) ? node : { url: node, id: undefined }
+      const twin = typeof url === 'string' ? earlier(taken, normalise(url), index) : undefined
+      if (twin !== undefined) {
+        const sentence = `the service "${name}" has this node already, as nodes[${twin}]; give it a weight instead`
         report.error(pointerOf('services', name, 'nodes', index), sentence)
       }
+      const namesake = typeof id === 'string' ? earlier(ids, id, index) : undefined
+      if (namesake === undefined) continue
+      const sentence = `the id "${id as string}" is taken by nodes[${namesake}] of "${name}"`
+      report.error(pointerOf('services', name, 'nodes', index, 'id'), sentence)
     }
   }
 })
+
+/** Where a value was met before; notes where it is met first. */
+function earlier(met: Map<string, number>, value: string, index: number): number | undefined {
+  const first = met.get(value)
+  if (first === undefined) met.set(value, index)
+  return first
+}
 
 /** What every config is checked for, whichever plugins read it. */
 export const checks: readonly Check[] = [serviceNames, uniqueIds, uniqueNodes]

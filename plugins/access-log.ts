@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { textLine } from '../services/telemetry/log.ts'
-import { definePlugin } from './plugin.ts'
+import { type Detour, definePlugin, type Principal, type RouteInfo } from './plugin.ts'
 
 /** Writes one line for each finished request: who asked for what, which route, and what the gateway decided and why. */
 export const accessLog = definePlugin({
@@ -24,36 +24,70 @@ export const accessLog = definePlugin({
   setup(app, { access }) {
     if (!access) return undefined
     const { writer, format } = app.accessLog
-    app.finishers.push((request, status) => {
+    const clock = new LogClock()
+    // What a route's lines have in common, written once.
+    const places = new Map<RouteInfo, string>()
+    const placeOf = (route: RouteInfo): string => {
+      const place = `,"route":${quote(route.id)},"service":${quote(route.service)}`
+      places.set(route, place)
+      return place
+    }
+    app.finishers.push((request, status, endedAt) => {
       const { exchange } = request
+      const { route, principal, upstreamTime, detour } = exchange
       // The query stays out: it is where tokens are put by mistake.
-      const line = JSON.stringify({
-        time: new Date().toISOString(),
-        level: 'info',
-        msg: 'request',
-        requestId: request.id,
-        client: exchange.client,
-        method: request.method,
-        host: exchange.host,
-        path: exchange.path,
-        status,
-        duration: round(performance.now() - exchange.startedAt),
-        route: exchange.route?.id,
-        service: exchange.detour?.service ?? exchange.route?.service,
-        side: exchange.detour?.side,
-        fallback: exchange.detour?.fallback,
-        node: exchange.node,
-        upstream: exchange.upstreamTime === undefined ? undefined : round(exchange.upstreamTime),
-        subject: exchange.principal?.subject,
-        session: exchange.principal?.session,
-        key: exchange.principal?.key,
-        verdict: exchange.verdict,
-        reason: exchange.reason
-      })
+      let line = `{"time":"${clock.now()}","level":"info","msg":"request","requestId":${quote(request.id)}`
+      line += `,"client":${quote(exchange.client)},"method":${quote(request.raw.method!)}`
+      line += `,"host":${quote(exchange.host)},"path":${quote(exchange.path)},"status":${status}`
+      line += `,"duration":${round(endedAt - exchange.startedAt)}`
+      if (detour !== undefined) line += detoured(route!, detour)
+      else if (route !== undefined) line += places.get(route) ?? placeOf(route)
+      if (exchange.node !== undefined) line += `,"node":${quote(exchange.node)}`
+      if (upstreamTime !== undefined) line += `,"upstream":${round(upstreamTime)}`
+      if (principal !== undefined) line += who(principal)
+      line += `,"verdict":${quote(exchange.verdict)}`
+      line += exchange.reason === undefined ? '}' : `,"reason":${quote(exchange.reason)}}`
       writer.write(format === 'json' ? line : textLine(line))
     })
     return undefined
   }
 })
+
+/** Route and service of a request whose route has more than one place for it. */
+function detoured({ id }: RouteInfo, { service, side, fallback }: Detour): string {
+  let text = `,"route":${quote(id)},"service":${quote(service)}`
+  if (side !== undefined) text += `,"side":"${side}"`
+  if (fallback !== undefined) text += `,"fallback":${quote(fallback)}`
+  return text
+}
+
+function who({ subject, session, key }: Principal): string {
+  let text = `,"subject":${quote(subject)}`
+  if (session !== undefined) text += `,"session":${quote(session)}`
+  if (key !== undefined) text += `,"key":${quote(key)}`
+  return text
+}
+
+const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
+
+/** As JSON; most of what is logged needs no escapes. */
+const quote = (text: string): string => (plain.test(text) ? `"${text}"` : JSON.stringify(text))
+
+/** ISO 8601 with milliseconds. Only those change from line to line, so the second is written once. */
+class LogClock {
+  #second = 0
+  #text = ''
+
+  now(): string {
+    const now = Date.now()
+    const rest = now % 1000
+    const second = now - rest
+    if (second !== this.#second) {
+      this.#second = second
+      this.#text = new Date(second).toISOString().slice(0, -4)
+    }
+    return `${this.#text}${rest < 10 ? '00' : rest < 100 ? '0' : ''}${rest}Z`
+  }
+}
 
 const round = (milliseconds: number): number => Math.round(milliseconds * 100) / 100

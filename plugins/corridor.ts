@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import Fastify, {
   type FastifyBaseLogger,
   type FastifyInstance,
@@ -7,7 +7,7 @@ import Fastify, {
   LogController
 } from 'fastify'
 import type { Services } from '../services/services.ts'
-import type { Exchange, RouteInfo, Step, StepOf } from './plugin.ts'
+import type { Exchange, Finisher, RouteInfo, Step, StepOf } from './plugin.ts'
 import { makeRequestIds } from './request-id.ts'
 import type { Placed } from './third-party.ts'
 
@@ -36,9 +36,10 @@ type Opened = IncomingMessage & { [kExchange]: Exchange }
 /** A Fastify app whose requests carry an exchange from their first moment to their last. */
 export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): FastifyInstance {
   const app = Fastify({
-    loggerInstance: log,
-    // A child logger for each request is what makes Fastify's log slow; ours names the request id where it matters.
-    childLoggerFactory: (logger) => logger,
+    // With a logger of its own Fastify listens to each response only to log it, and makes a child logger for each request; ours is put in
+    // its place below, and names the request id where it matters.
+    logger: false,
+    childLoggerFactory: () => log,
     logController: new LogController({ disableRequestLogging: true }),
     requestIdHeader: false,
     genReqId: makeRequestIds(),
@@ -50,21 +51,43 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
       return pathOf(exchange)
     }
   }) as unknown as FastifyInstance
+  app.log = log
   const finishers: FastifyInstance['finishers'] = []
   app.decorate('finishers', finishers)
   app.decorate('accessLog', accessLog)
+  app.decorate('payloadHooks', notePayloadHooks(app))
   app.decorateRequest('exchange')
   app.addHook('onRequest', (request, reply, done) => {
     request.exchange = (request.raw as Opened)[kExchange]
-    reply.raw.once('close', () => {
-      const { headersSent, statusCode, writableFinished } = reply.raw
-      const status = headersSent ? statusCode : 499
-      if (!writableFinished && status !== 101) request.exchange.reason ??= 'client_left'
-      for (const finish of finishers) finish(request, status)
-    })
+    // A response closes once, so `once` and what it allocates are not needed.
+    reply.raw.on('close', () => finish(finishers, request, reply.raw))
     done()
   })
   return app
+}
+
+/** Names of the hooks on payloads that anybody asks for from now on, in this app or in a scope of it. */
+function notePayloadHooks(app: FastifyInstance): ReadonlySet<string> {
+  const noted = new Set<string>()
+  const addHook = app.addHook as (this: FastifyInstance, name: string, hook: unknown) => FastifyInstance
+  app.addHook = function (this: FastifyInstance, name: string, hook: unknown) {
+    if (name === 'onSend' || name === 'preSerialization') noted.add(name)
+    return addHook.call(this, name, hook)
+  } as never
+  return noted
+}
+
+function finish(
+  finishers: readonly Finisher[],
+  request: FastifyRequest,
+  { headersSent, statusCode, writableFinished }: ServerResponse
+): void {
+  const { exchange } = request
+  exchange.answering?.onClose()
+  const status = headersSent ? statusCode : 499
+  if (!writableFinished && status !== 101) exchange.reason ??= 'client_left'
+  const now = performance.now()
+  for (const finish of finishers) finish(request, status, now)
 }
 
 /** Sets each plugin up, in order, and asks it for its step on every route; `fields` are the route's with what the plugins read. */

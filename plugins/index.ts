@@ -12,6 +12,7 @@ import { limitByService, limitBySubject, limitEarly } from './rate-limit/rate-li
 import { redis } from './redis.ts'
 import { requestId } from './request-id.ts'
 import { stepUp } from './step-up.ts'
+import { webSockets } from './web-sockets.ts'
 
 /** The path of a request, in the order it meets each plugin. */
 export const plugins = [
@@ -30,5 +31,6 @@ export const plugins = [
   canary,
   limitBySubject,
   limitByService,
+  webSockets,
   oneTime
 ] as const

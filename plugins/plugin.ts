@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../errors.ts'
 import type { Holder } from '../services/identity/parts.ts'
 import type { Session } from '../services/identity/sessions/session.ts'
+import type { Place } from '../services/limits/places.ts'
 import type { Services } from '../services/services.ts'
 
 /**
@@ -96,6 +97,10 @@ export interface Exchange {
   detour: Detour | undefined
   /** Milliseconds from handing the request to a node until its answer's head; undefined when no node was asked. */
   upstreamTime: number | undefined
+  /** Whoever answers the request once the corridor let it pass: told when the exchange is over, before anybody counts or logs it. */
+  answering: { onClose(): void } | undefined
+  /** What an upgrade was let in on (plugins/web-sockets.ts); its tunnel takes it over. */
+  webSocket: WebSocketTerms | undefined
   /** performance.now() at the first byte of the request seen by the gateway. */
   readonly startedAt: number
 }
@@ -110,13 +115,25 @@ export interface Detour {
   readonly fallback: string | undefined
 }
 
-/** Called once for each request when its exchange is over, however it ended; `status` is 499 when the client left before the answer. */
-export type Finisher = (request: FastifyRequest, status: number) => void
+/** What a WebSocket is held to. Whoever opens the tunnel takes it from the exchange, and gives the place back at the tunnel's end. */
+export interface WebSocketTerms {
+  /** Milliseconds of silence; undefined leaves it to the route. */
+  readonly idle: number | undefined
+  readonly place: Place
+}
+
+/**
+ * Called once for each request when its exchange is over, however it ended; `status` is 499 when the client left before the answer,
+ * `endedAt` the moment by performance.now().
+ */
+export type Finisher = (request: FastifyRequest, status: number, endedAt: number) => void
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** What to call at the end of each exchange (access log, metrics ...); plugins push to it in `setup`. */
     readonly finishers: Finisher[]
+    /** Names of the hooks on payloads that plugins have added so far. */
+    readonly payloadHooks: ReadonlySet<string>
     /** Where access lines go. */
     readonly accessLog: { readonly writer: { write(line: string): void }; readonly format: 'json' | 'text' }
   }

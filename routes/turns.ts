@@ -1,41 +1,50 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
+const kLine = Symbol('line')
+
+type Lined = Socket & { [kLine]?: Line }
+
 /**
  * Keeps requests on one connection apart: each is begun when the answer before it is out, so that what it changes or sees comes after
  * what the ones before it did (RFC 9112 9.3.2), and nothing is begun behind an answer that ends the connection (9.6).
  */
 export class Turns {
-  readonly #lines = new WeakMap<Socket, Line>()
+  /** Each knows its place, and leaves without a search when its connection closes. */
+  readonly #lines: Line[] = []
 
-  /** Calls `begin` at this request's turn, which may be never. */
-  enter(response: ServerResponse, begin: () => void): void {
-    const { socket } = response.req
-    let line = this.#lines.get(socket)
-    if (line === undefined) {
-      line = new Line(socket)
-      this.#lines.set(socket, line)
-    }
+  /** Puts a request in its connection's line; the answer before it when that is not out yet, so that it has to `wait`. */
+  enter(response: ServerResponse): ServerResponse | undefined {
+    const socket = response.req.socket as Lined
+    const line = socket[kLine] ?? this.#newLine(socket)
     const { last } = line
     line.add(response)
-    if (last === undefined || last.closed) begin()
-    else {
-      last.once('close', () => {
-        if (socket.writable && !response.destroyed) begin()
-      })
-    }
+    return last === undefined || last.closed ? undefined : last
+  }
+
+  /** Calls `begin` at this request's turn, which may be never. */
+  wait(response: ServerResponse, last: ServerResponse, begin: () => void): void {
+    const { socket } = response.req
+    last.once('close', () => {
+      if (socket.writable && !response.destroyed) begin()
+    })
+  }
+
+  /** Answers that are not out yet. */
+  *underWay(): Iterable<ServerResponse> {
+    for (const line of this.#lines) yield* line.open
   }
 
   /** The answer that a mistake in what arrives now is about, or comes after. */
   last(socket: Socket): ServerResponse | undefined {
-    return this.#lines.get(socket)?.last
+    return (socket as Lined)[kLine]?.last
   }
 
   /** Calls `then` once all answers are out, if the connection is still good. Node's server may have let go of the socket. */
   afterAll(socket: Socket, then: () => void): void {
     // Without a listener, a client that resets its connection would end the process.
     if (!socket.listeners('error').includes(ignore)) socket.on('error', ignore)
-    const line = this.#lines.get(socket)
+    const line = (socket as Lined)[kLine]
     const last = line?.last
     if (last === undefined || last.closed) {
       then()
@@ -48,6 +57,19 @@ export class Turns {
       if (socket.writable) then()
     })
   }
+
+  #newLine(socket: Lined): Line {
+    const line = new Line(socket, this.#lines.length)
+    socket[kLine] = line
+    this.#lines.push(line)
+    socket.on('close', () => {
+      const last = this.#lines.pop()!
+      if (last === line) return
+      last.at = line.at
+      this.#lines[line.at] = last
+    })
+    return line
+  }
 }
 
 const ignore = (): void => {}
@@ -58,29 +80,38 @@ const longest = 64
 /** Answers of one connection that are not out or whose request is not in, in the order of their requests. */
 class Line {
   readonly #socket: Socket
-  readonly #open = new Set<ServerResponse>()
+  readonly open: ServerResponse[] = []
   last: ServerResponse | undefined
+  at: number
   #isHeld = false
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, at: number) {
     this.#socket = socket
+    this.at = at
   }
 
   add(response: ServerResponse): void {
-    if (this.last?.closed === true) this.#open.delete(this.last)
+    if (this.last?.closed === true) this.#remove(this.last)
     this.last = response
-    this.#open.add(response)
-    response.once('close', () => {
-      if (!response.req.complete) return
-      this.#open.delete(response)
-      if (this.last === response) this.last = undefined
-      if (this.#isHeld && this.#open.size < longest / 2) this.#release()
-    })
-    if (this.#open.size >= longest) this.#hold()
+    this.open.push(response)
+    response.on('close', leaveLine)
+    if (this.open.length >= longest) this.#hold()
+  }
+
+  leave(response: ServerResponse): void {
+    if (!response.req.complete) return
+    this.#remove(response)
+    if (this.last === response) this.last = undefined
+    if (this.#isHeld && this.open.length < longest / 2) this.#release()
+  }
+
+  #remove(response: ServerResponse): void {
+    const at = this.open.indexOf(response)
+    if (at >= 0) this.open.splice(at, 1)
   }
 
   drain(): void {
-    for (const response of this.#open) if (response.socket === this.#socket) response.emit('drain')
+    for (const response of this.open) if (response.socket === this.#socket) response.emit('drain')
   }
 
   #hold(): void {
@@ -98,6 +129,10 @@ class Line {
   readonly #pause = (): void => {
     this.#socket.pause()
   }
+}
+
+function leaveLine(this: ServerResponse): void {
+  ;(this.req.socket as Lined)[kLine]?.leave(this)
 }
 
 /** Calls `then` when it is this answer's turn on its connection. */

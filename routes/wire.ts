@@ -23,11 +23,11 @@ const methods: ReadonlySet<string> = new Set(METHODS)
 /** How long a client may go on sending after its refusal, so that it gets to read it. */
 const lingering = 500
 
-/** Gives the server an answer for everything that Node's parser refuses, or that is no request to an origin server. */
+/** Gives the server an answer for everything that Node's parser refuses, or that is no request to an origin server. Returns the turns of its requests. */
 export function guardWire(
   server: Server,
   { problemBase, onRequest, onUpgrade, onRefused }: WireOptions
-): void {
+): Turns {
   const turns = new Turns()
   const refused = new WeakSet<Socket>()
   // The size of the head is bounded; dropping headers by their number, silently, is not a bound but a lie.
@@ -40,15 +40,18 @@ export function guardWire(
     hangUp(socket, render(problem, problemBase(), requestId))
   }
 
+  const begin = (request: IncomingMessage, response: ServerResponse): void => {
+    if (isCondemned(request.socket)) return
+    if (!methods.has(request.method!)) {
+      abandon(response)
+      refuse(request.socket, NotImplemented(['this method'], { reason: 'method' }))
+    } else if (asksTheServer(request)) answerForTheServer(response)
+    else onRequest(request, response)
+  }
   server.on('request', (request, response) => {
-    turns.enter(response, () => {
-      if (isCondemned(request.socket)) return
-      if (!methods.has(request.method!)) {
-        abandon(response)
-        refuse(request.socket, NotImplemented(['this method'], { reason: 'method' }))
-      } else if (asksTheServer(request)) answerForTheServer(response)
-      else onRequest(request, response)
-    })
+    const last = turns.enter(response)
+    if (last === undefined) begin(request, response)
+    else turns.wait(response, last, () => begin(request, response))
   })
   server.on('checkContinue', (request, response) => {
     askForBody(request, response)
@@ -93,6 +96,7 @@ export function guardWire(
     // It has its answer, and no second one may follow.
     else turns.afterAll(socket, () => hangUp(socket))
   })
+  return turns
 }
 
 /** Ends a connection so that the client gets to read what was sent to it. */

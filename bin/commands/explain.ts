@@ -45,14 +45,14 @@ export function explainCommand(program: Command): void {
       const { readConfig } = await import('../read-config.ts')
       const { askedRequest } = await import('../../routes/table/asked-request.ts')
       const { compileTable } = await import('../../routes/table/compile.ts')
-      const { openExchange } = await import('../../routes/table/exchange.ts')
+      const { exchangeOpener } = await import('../../routes/table/exchange.ts')
       const { doorsOf } = await import('../../routes/auth/doors.ts')
       const loaded = await readConfig(command, json)
       if (loaded === undefined) return
       const { value: config } = loaded
       const table = compileTable(config.routes)
       const isDoor = doorsOf(config.auth)
-      const exchange = openExchange(askedRequest(method, url, lines), table, isDoor)
+      const exchange = exchangeOpener(table, isDoor)(askedRequest(method, url, lines))
       const { path, resource, refusal } = exchange
       const route = table.routes.find((candidate) => candidate === exchange.route)
       if (route === undefined) {

@@ -3,9 +3,8 @@ import type { FastifyRequest } from 'fastify'
 import { isProblem, type Problem } from '../../errors.ts'
 import type { Steps } from '../../plugins/corridor.ts'
 import { type Exchange, type RouteInfo, Untold } from '../../plugins/plugin.ts'
+import type { Plans } from '../proxy/plan.ts'
 import { planFor } from '../proxy/release.ts'
-import { headerRules } from '../proxy/request-headers.ts'
-import type { Plans } from '../proxy.ts'
 
 /** What one config does with requests. */
 export interface Serving {
@@ -113,19 +112,21 @@ function seenBy(
   if (planned === undefined) return {}
   const { mirror } = planned
   const plan = planFor(planned, exchange)
-  const written = plan.headers.write(raw, exchange, 'explained', headerRules(plan))
-  const names = written.filter((_, index) => index % 2 === 0)
+  const written = plan.headers
+    .write(raw, exchange, 'explained', plan.rules)
+    .split('\r\n')
+    .slice(0, -1)
+    .map((line) => line.split(/: (.*)/s, 2) as [string, string])
+  const names = written.map(([name]) => name)
   const has = (list: readonly string[], name: string) =>
     list.some((other) => other.toLowerCase() === name.toLowerCase())
   const sent = raw.rawHeaders.filter((_, index) => index % 2 === 0)
   const identity: Record<string, string> = {}
-  for (const [index, name] of names.entries()) {
-    if (has(identityHeaders, name)) identity[name] = written[index * 2 + 1]!
-  }
+  for (const [name, value] of written) if (has(identityHeaders, name)) identity[name] = value
   return {
     service: exchange.detour?.service ?? route.service,
     ...(mirror?.takes(raw.method) && { mirror: { service: mirror.service, percent: mirror.percent } }),
-    ...(plan.fallback && { fallback: plan.fallback.plan.options.service ?? 'a fixed answer' }),
+    ...(plan.fallback && { fallback: plan.fallback.options.service ?? 'a fixed answer' }),
     path: plan.route.rewrite.forward(exchange.path) ?? null,
     identity,
     added: names.filter((name) => !has(sent, name) && !has(identityHeaders, name)),

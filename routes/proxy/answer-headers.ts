@@ -32,7 +32,7 @@ const cacheOrders = /(?:^|-)cdn-cache-control$|^(?:surrogate-control|edge-contro
 /** Header values as Fastify keeps them. */
 export type OwnHeaders = Readonly<Record<string, string | number | string[] | undefined>>
 
-interface Place {
+export interface Place {
   readonly route: CompiledRoute
   readonly node: UpstreamNode
   /** Scheme and authority by which the client came. */
@@ -43,32 +43,87 @@ interface Place {
   readonly hidesCookies: boolean
 }
 
-/** What the client gets: the service's headers without the hop-by-hop ones, names and duplicates as sent, then the gateway's. */
-export function answerHeaders(
-  status: number,
-  headers: readonly string[],
-  own: OwnHeaders,
-  place: Place
-): string[] {
-  const named = connectionNames(headers)
-  const kept: string[] = []
-  // With a session's cookies in it an answer is for one browser, whatever the service thinks of it.
-  const isSecret = own['cache-control'] === 'no-store'
-  for (let index = 0; index < headers.length; index += 2) {
+/** What becomes of a service's header on its way to the client, settled by its name alone. */
+type AnswerClass = 'pass' | 'drop' | 'connection' | 'length' | 'trailer' | 'cookie' | 'location' | 'cache'
+
+interface Named {
+  /** In lower case. */
+  readonly key: string
+  readonly kind: AnswerClass
+}
+
+function classify(name: string): Named {
+  const key = name.toLowerCase()
+  if (key === 'connection') return { key, kind: 'connection' }
+  if (hopByHop.has(key)) return { key, kind: 'drop' }
+  if (key === 'content-length') return { key, kind: 'length' }
+  if (key === 'trailer') return { key, kind: 'trailer' }
+  if (key === 'set-cookie') return { key, kind: 'cookie' }
+  if (key === 'location' || key === 'content-location') return { key, kind: 'location' }
+  return { key, kind: cacheOrders.test(key) ? 'cache' : 'pass' }
+}
+
+const maxRemembered = 1000
+
+/** Sorts the headers of answers. Services use few names, so this is a look-up nearly always. */
+export class AnswerHeaders {
+  readonly #remembered = new Map<string, Named>()
+
+  /** What the client gets: the service's headers without the hop-by-hop ones, names and duplicates as sent, then the gateway's. */
+  write(status: number, headers: readonly string[], own: OwnHeaders, place: Place): string[] {
+    const kept: string[] = []
+    let named: ReadonlySet<string> | undefined
+    for (let index = 0; index < headers.length; index += 2) {
+      const name = headers[index]!
+      const { key, kind } = this.#remembered.get(name) ?? this.#remember(name)
+      if (kind === 'pass' && own[key] === undefined) kept.push(name, headers[index + 1]!)
+      else if (kind === 'connection') named = connectionNames(headers)
+      else if (kind !== 'drop') this.#special(status, headers, index, own, place, kept)
+    }
+    if (named !== undefined) drop(kept, named)
+    pushOwn(kept, own)
+    return kept
+  }
+
+  #special(
+    status: number,
+    headers: readonly string[],
+    index: number,
+    own: OwnHeaders,
+    place: Place,
+    kept: string[]
+  ): void {
     const name = headers[index]!
     const value = headers[index + 1]!
-    const key = name.toLowerCase()
-    if (hopByHop.has(key) || named?.has(key)) continue
-    if (isSecret && cacheOrders.test(key)) continue
-    if (key === 'trailer' && !hasTrailers(status, headers, place)) continue
-    if (own[key] !== undefined && !additive.has(key)) continue
-    if (key === 'set-cookie' && place.hidesCookies && isOwnCookie(value)) continue
-    if (key === 'location' || key === 'content-location') kept.push(name, rewriteLocation(value, place))
+    const { key, kind } = this.#remembered.get(name) ?? this.#remember(name)
+    // With a session's cookies in it an answer is for one browser, whatever the service thinks of it.
+    if (kind === 'cache' && own['cache-control'] === 'no-store') return
+    if (kind === 'trailer' && !hasTrailers(status, headers, place)) return
+    if (own[key] !== undefined && !additive.has(key)) return
+    if (kind === 'cookie' && place.hidesCookies && isOwnCookie(value)) return
     // RFC 9110 8.6: no length where there can be no body.
-    else if (key !== 'content-length' || status !== 204) kept.push(name, value)
+    if (kind === 'length' && status === 204) return
+    kept.push(name, kind === 'location' ? rewriteLocation(value, place) : value)
   }
-  pushOwn(kept, own)
-  return kept
+
+  #remember(name: string): Named {
+    const named = classify(name)
+    if (this.#remembered.size >= maxRemembered) this.#remembered.clear()
+    this.#remembered.set(name, named)
+    return named
+  }
+}
+
+/** Takes out what a Connection header names. */
+function drop(kept: string[], named: ReadonlySet<string>): void {
+  let to = 0
+  for (let from = 0; from < kept.length; from += 2) {
+    if (named.has(kept[from]!.toLowerCase())) continue
+    kept[to] = kept[from]!
+    kept[to + 1] = kept[from + 1]!
+    to += 2
+  }
+  kept.length = to
 }
 
 const hasTrailers = (status: number, headers: readonly string[], { isChunked }: Place): boolean =>

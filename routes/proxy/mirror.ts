@@ -6,9 +6,8 @@ import type { AnswerSink, Failure, Outgoing, Sent } from '../../services/transpo
 import type { UpstreamNode } from '../../services/upstream/node.ts'
 import type { KeySource, PoolRequest } from '../../services/upstream/pool.ts'
 import { balanceKey } from './balance-key.ts'
-import type { Plan } from './call.ts'
 import { BodyCopy, hasBody, keptBody } from './kept-body.ts'
-import { headerRules } from './request-headers.ts'
+import type { Plan } from './plan.ts'
 import { pendingUpgrade } from './upgrade.ts'
 
 /** Tells a service that nobody waits for its answer. No client can send it, where any route mirrors. */
@@ -83,7 +82,7 @@ class Copy implements PoolRequest, AnswerSink {
   readonly #timeout: number
   readonly #onOver: (outcome: string | undefined) => void
   #body: BodyCopy | undefined
-  #headers: readonly string[] = []
+  #headers = ''
   #path = ''
   #sent: Sent | undefined
   #deadline: NodeJS.Timeout | undefined
@@ -130,7 +129,7 @@ class Copy implements PoolRequest, AnswerSink {
     }, this.#timeout).unref()
     try {
       this.#path = path
-      this.#headers = this.#plan.headers.write(raw, exchange, id, headerRules(this.#plan))
+      this.#headers = this.#plan.headers.write(raw, exchange, id, this.#plan.rules)
       const sent = this.#plan.pool.send(this, this)
       if (this.#isOver) sent.cancel()
       this.#sent = sent
@@ -142,17 +141,17 @@ class Copy implements PoolRequest, AnswerSink {
 
   outgoingFor(node: UpstreamNode): Outgoing {
     const { raw, exchange } = this.#request
-    const { route, pool } = this.#plan
+    const { route, timeouts } = this.#plan
     const chunks = this.#body?.chunks
-    const host = route.preserveHost && exchange.authority !== '' ? exchange.authority : node.authority
     return {
       method: raw.method ?? 'GET',
       path: node.base + this.#path + exchange.query,
-      headers: ['Host', host, ...this.#headers, 'X-Mirrored', route.id],
+      host: route.preserveHost && exchange.authority !== '' ? exchange.authority : node.authority,
+      headers: `${this.#headers}X-Mirrored: ${route.id}\r\n`,
       body: chunks && keptBody(chunks),
       length: chunks?.reduce((sum, { length }) => sum + length, 0),
       maxBody: route.maxBody.bytes,
-      timeouts: pool.timeouts
+      timeouts
     }
   }
 
@@ -161,6 +160,11 @@ class Copy implements PoolRequest, AnswerSink {
   }
 
   onNode(): void {}
+
+  onWhole(status: number): void {
+    this.#status = status
+    this.onEnd()
+  }
 
   onHead(status: number): void {
     this.#status = status

@@ -1,9 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Exchange, Principal } from '../../plugins/plugin.ts'
 import { withoutOwnCookies } from '../../services/identity/cookies/names.ts'
-import type { CompiledRoute } from '../table/route.ts'
-import { pushForwarded } from './forwarded.ts'
-import { HeaderClasses } from './header-class.ts'
+import { forwardedLines } from './forwarded.ts'
+import { type HeaderClass, HeaderClasses } from './header-class.ts'
 
 /** Names of the headers that tell a service who is asking. */
 export interface IdentityHeaders {
@@ -38,85 +37,74 @@ export interface Assertion {
   of(principal: Principal): string
 }
 
-/** The rules of a route that is planned. */
-export const headerRules = ({
-  route,
-  keepsMethod,
-  assertion
-}: {
-  readonly route: CompiledRoute
-  readonly keepsMethod: boolean
-  readonly assertion: Assertion | undefined
-}): HeaderRules => ({
-  forwardAuthorization: route.forwardAuthorization,
-  keepsMethod,
-  prefix: route.rewrite.prefix,
-  assertion
-})
-
 /** Writes the headers a service sees: the client's without what is not theirs to say, then the gateway's own. */
 export class RequestHeaders {
   readonly #names: IdentityHeaders
   readonly #classes: HeaderClasses
-  readonly #identities = new WeakMap<Principal, readonly string[]>()
+  readonly #identities = new WeakMap<Principal, string>()
 
   constructor(names: IdentityHeaders, { conditions = [], kept = [], hidesCookies = false }: Hidden = {}) {
     this.#names = names
     this.#classes = new HeaderClasses([...Object.values(names), ...kept], conditions, hidesCookies)
   }
 
-  /** Flat list without Host and framing, names as the client spelled them. */
-  write(raw: IncomingMessage, exchange: Exchange, requestId: string, rules: HeaderRules): string[] {
-    const headers: string[] = []
+  /** Header lines, each with its CRLF, without Host and framing; names as the client spelled them. */
+  write(raw: IncomingMessage, exchange: Exchange, requestId: string, rules: HeaderRules): string {
+    let lines = ''
     const { rawHeaders } = raw
-    const named = namedByConnection(raw.headers.connection)
+    const { connection } = raw.headers
+    const named = connection === undefined ? undefined : namedByConnection(connection)
     for (let index = 0; index < rawHeaders.length; index += 2) {
       const name = rawHeaders[index]!
       if (named?.has(name.toLowerCase())) continue
-      const value = rawHeaders[index + 1]!
-      switch (this.#classes.of(name)) {
-        case 'forward':
-          headers.push(name, value)
-          break
-        case 'te':
-          if (/(?:^|,)\s*trailers\s*(?:,|$)/i.test(value)) headers.push('TE', 'trailers')
-          break
-        case 'cookie': {
-          const others = withoutOwnCookies(value)
-          if (others !== '') headers.push(name, others)
-          break
-        }
-        case 'authorization':
-          if (rules.forwardAuthorization) headers.push(name, value)
-          break
-        case 'method':
-          if (!rules.keepsMethod) headers.push(name, value)
-          break
-        case 'tracestate':
-          // It belongs to the client's traceparent; beside a new one it would be somebody else's.
-          if (raw.headers.traceparent === exchange.traceparent) headers.push(name, value)
-          break
-      }
+      const kind = this.#classes.of(name)
+      if (kind === 'forward') lines += `${name}: ${rawHeaders[index + 1]}\r\n`
+      else if (kind !== 'drop') lines += special(kind, name, rawHeaders[index + 1]!, raw, exchange, rules)
     }
-    pushForwarded(headers, raw, exchange, rules.prefix)
-    headers.push('X-Request-Id', requestId, 'Traceparent', exchange.traceparent)
+    lines += forwardedLines(raw, exchange, rules.prefix)
+    lines += `X-Request-Id: ${requestId}\r\nTraceparent: ${exchange.traceparent}\r\n`
     const { principal } = exchange
-    if (principal !== undefined) {
-      const identity = this.#identities.get(principal) ?? this.#remember(principal)
-      for (const item of identity) headers.push(item)
-      const { assertion } = rules
-      if (assertion !== undefined) headers.push(assertion.header, assertion.of(principal))
-    }
-    return headers
+    if (principal === undefined) return lines
+    lines += this.#identities.get(principal) ?? this.#remember(principal)
+    const { assertion } = rules
+    return assertion === undefined ? lines : `${lines}${assertion.header}: ${assertion.of(principal)}\r\n`
   }
 
-  #remember(principal: Principal): readonly string[] {
+  #remember(principal: Principal): string {
     const { user, session, scopes } = this.#names
-    const identity = [user, encode(principal.subject)]
-    if (principal.session !== undefined) identity.push(session, encode(principal.session))
-    if (principal.scopes.length > 0) identity.push(scopes, encode(principal.scopes.join(' ')))
+    let identity = `${user}: ${encode(principal.subject)}\r\n`
+    if (principal.session !== undefined) identity += `${session}: ${encode(principal.session)}\r\n`
+    if (principal.scopes.length > 0) identity += `${scopes}: ${encode(principal.scopes.join(' '))}\r\n`
     this.#identities.set(principal, identity)
     return identity
+  }
+}
+
+/** The line of a header that is sent on only under a condition, or changed; '' when it is not. */
+function special(
+  kind: HeaderClass,
+  name: string,
+  value: string,
+  raw: IncomingMessage,
+  { traceparent }: Exchange,
+  { forwardAuthorization, keepsMethod }: HeaderRules
+): string {
+  switch (kind) {
+    case 'te':
+      return /(?:^|,)\s*trailers\s*(?:,|$)/i.test(value) ? 'TE: trailers\r\n' : ''
+    case 'cookie': {
+      const others = withoutOwnCookies(value)
+      return others === '' ? '' : `${name}: ${others}\r\n`
+    }
+    case 'authorization':
+      return forwardAuthorization ? `${name}: ${value}\r\n` : ''
+    case 'method':
+      return keepsMethod ? '' : `${name}: ${value}\r\n`
+    case 'tracestate':
+      // It belongs to the client's traceparent; beside a new one it would be somebody else's.
+      return raw.headers.traceparent === traceparent ? `${name}: ${value}\r\n` : ''
+    default:
+      return ''
   }
 }
 

@@ -1,6 +1,7 @@
 import { type IncomingMessage, type Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
+import { markUpgrade } from '../../plugins/web-sockets.ts'
 
 const kUpgrade = Symbol('upgrade')
 
@@ -67,9 +68,14 @@ export function handUpgrade(
 ): ServerResponse {
   const pending = new PendingUpgrade(socket, head)
   ;(request as Marked)[kUpgrade] = pending
+  markUpgrade(request)
   const response = new ServerResponse(request)
   response.shouldKeepAlive = false
   response.assignSocket(socket)
+  // The server has let go of the socket, and told the response so far that there is room again.
+  const onDrain = (): void => void response.emit('drain')
+  socket.on('drain', onDrain)
+  response.once('close', () => socket.off('drain', onDrain))
   response.once('finish', () => {
     response.detachSocket(socket)
     response.emit('close')

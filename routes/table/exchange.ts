@@ -7,28 +7,38 @@ import {
   RouteNotFound
 } from '../../errors.ts'
 import type { Exchange } from '../../plugins/plugin.ts'
-import { traceparentOf } from '../../plugins/request-id.ts'
+import { makeTraceparents } from '../../plugins/request-id.ts'
 import type { Table } from './compile.ts'
 import { condemn, framingRefusal } from './framing.ts'
 import { type Ask, match } from './match.ts'
 import { type NormalPath, normalise } from './normalise.ts'
 import type { CompiledRoute } from './route.ts'
-import { parseTarget, type Target } from './target.ts'
+import { Authorities, parseTarget, type Target } from './target.ts'
 
 /**
- * Opens the exchange of one request: reads its target, brings the path to its one normal form and finds the route. Never throws;
+ * What opens the exchange of one request: reads its target, brings the path to its one normal form and finds the route. Never throws;
  * what is wrong is `refusal`, for the corridor to throw after the request has its id and its place in the log.
  * `isDoor` says which paths the gateway answers itself: they have no route.
  */
-export function openExchange(
-  raw: IncomingMessage,
+export function exchangeOpener(
   table: Table,
   isDoor: (resource: string) => boolean
-): Exchange {
-  const exchange = newExchange(raw)
+): (raw: IncomingMessage) => Exchange {
+  const traceparentOf = makeTraceparents()
+  const authorities = new Authorities()
+  return (raw) => open(raw, newExchange(raw, traceparentOf(raw)), { table, isDoor, authorities })
+}
+
+interface Served {
+  readonly table: Table
+  readonly isDoor: (resource: string) => boolean
+  readonly authorities: Authorities
+}
+
+function open(raw: IncomingMessage, exchange: Exchange, { table, isDoor, authorities }: Served): Exchange {
   exchange.refusal = framingRefusal(raw)
   if (exchange.refusal !== undefined) condemn(raw.socket)
-  const target = parseTarget(raw.url ?? '/', raw.headers.host)
+  const target = parseTarget(raw.url ?? '/', raw.headers.host, authorities)
   if (typeof target === 'string') {
     condemn(raw.socket)
     exchange.refusal ??= AmbiguousRequest([target], { reason: 'target', headers: { connection: 'close' } })
@@ -52,7 +62,7 @@ const encodedRefusal = 'it holds an escaped slash, backslash or dot'
 
 const refusePath = (why: string): Problem => AmbiguousPath([why], { reason: 'path' })
 
-function newExchange(raw: IncomingMessage): Exchange {
+function newExchange(raw: IncomingMessage, traceparent: string): Exchange {
   return {
     route: undefined,
     path: '/',
@@ -66,10 +76,12 @@ function newExchange(raw: IncomingMessage): Exchange {
     reason: undefined,
     refusal: undefined,
     trusted: false,
-    traceparent: traceparentOf(raw),
+    traceparent,
     node: undefined,
     detour: undefined,
     upstreamTime: undefined,
+    answering: undefined,
+    webSocket: undefined,
     startedAt: performance.now()
   }
 }

@@ -7,9 +7,31 @@ export interface Target extends Authority {
   readonly query: string
 }
 
+/** Most Host headers that are remembered. */
+const maxRemembered = 1000
+
+/** Reads Host headers, of which clients send few different ones. */
+export class Authorities {
+  readonly #read = new Map<string, Authority>()
+
+  of(header: string): Authority | undefined {
+    const known = this.#read.get(header)
+    if (known !== undefined) return known
+    const authority = parseAuthority(header)
+    if (authority === undefined) return undefined
+    if (this.#read.size >= maxRemembered) this.#read.clear()
+    this.#read.set(header, authority)
+    return authority
+  }
+}
+
 /** Reads the target and the Host header together; a string is the reason to refuse them. */
-export function parseTarget(target: string, hostHeader: string | undefined): Target | string {
-  const host = hostHeader === undefined ? { authority: '', host: '' } : parseAuthority(hostHeader)
+export function parseTarget(
+  target: string,
+  hostHeader: string | undefined,
+  authorities: Pick<Authorities, 'of'> = { of: parseAuthority }
+): Target | string {
+  const host = hostHeader === undefined ? nameless : authorities.of(hostHeader)
   if (host === undefined) return 'its Host header is malformed'
   if (target.charCodeAt(0) === 0x2f) return split(target, host)
   const absolute = /^(https?):\/\/([^/?#]*)(.*)$/i.exec(target)
@@ -22,6 +44,8 @@ export function parseTarget(target: string, hostHeader: string | undefined): Tar
   }
   return split(rest.startsWith('/') ? rest : `/${rest}`, named)
 }
+
+const nameless: Authority = { authority: '', host: '' }
 
 function split(target: string, { authority, host }: Authority): Target | string {
   const mark = target.indexOf('?')

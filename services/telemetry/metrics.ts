@@ -1,32 +1,13 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-
-const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { Durations, RouteFigures, registerAsked } from './route-figures.ts'
 
 /** The process's counters, for Prometheus. Labels come from the config or from closed lists, so that clients cannot add series. */
 export class Metrics {
   readonly registry = new Registry()
   readonly #options = { registers: [this.registry] }
 
-  readonly requests = new Counter({
-    ...this.#options,
-    name: 'tollkeeper_requests_total',
-    help: 'Requests answered, by route ("-" is none), method and status.',
-    labelNames: ['route', 'method', 'status'] as const
-  })
-  readonly duration = new Histogram({
-    ...this.#options,
-    name: 'tollkeeper_request_duration_seconds',
-    help: 'Time from the request head to the end of the answer, by route.',
-    labelNames: ['route'] as const,
-    buckets: seconds
-  })
-  readonly upstream = new Histogram({
-    ...this.#options,
-    name: 'tollkeeper_upstream_duration_seconds',
-    help: "Time a node took to give its answer's head, by service.",
-    labelNames: ['service'] as const,
-    buckets: seconds
-  })
+  readonly #routes = new Map<string, RouteFigures>()
+  readonly #services = new Map<string, Durations>()
   readonly refusals = new Counter({
     ...this.#options,
     name: 'tollkeeper_refusals_total',
@@ -86,6 +67,43 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry, prefix: 'tollkeeper_' })
+    const routes = this.#routes
+    const requests = {
+      type: 'counter',
+      name: 'tollkeeper_requests_total',
+      help: 'Requests answered, by route ("-" is none), method and status.'
+    } as const
+    registerAsked(this.registry, requests, () =>
+      [...routes.values()].flatMap(({ id: route, cells }) =>
+        cells.map(({ method, status, count }) => ({ labels: { route, method, status }, value: count }))
+      )
+    )
+    const duration = {
+      type: 'histogram',
+      name: 'tollkeeper_request_duration_seconds',
+      help: 'Time from the request head to the end of the answer, by route.'
+    } as const
+    registerAsked(this.registry, duration, () =>
+      [...routes.values()].flatMap(({ id, durations }) => durations.values(duration.name, { route: id }))
+    )
+    const upstream = {
+      type: 'histogram',
+      name: 'tollkeeper_upstream_duration_seconds',
+      help: "Time a node took to give its answer's head, by service."
+    } as const
+    registerAsked(this.registry, upstream, () =>
+      [...this.#services].flatMap(([service, durations]) => durations.values(upstream.name, { service }))
+    )
+  }
+
+  /** The figures of a route by its id; "-" for requests that met none. The same before and after a reload. */
+  route(id: string): RouteFigures {
+    return found(this.#routes, id, () => new RouteFigures(id))
+  }
+
+  /** How long the nodes of a service take to begin an answer. */
+  service(name: string): Durations {
+    return found(this.#services, name, () => new Durations())
   }
 
   /** Takes over what is known of the revocations at this moment. */
@@ -100,6 +118,12 @@ export class Metrics {
   close(): void {
     this.registry.clear()
   }
+}
+
+function found<Value>(map: Map<string, Value>, key: string, make: () => Value): Value {
+  const value = map.get(key) ?? make()
+  map.set(key, value)
+  return value
 }
 
 interface RevocationFigures {

@@ -1,274 +1,298 @@
-/** What a parser reports of one answer, in this order; a broken answer throws out of `execute` or `finish` instead. */
-export interface AnswerEvents {
-  /** `headers` is flat: name, value, name, value, as sent. */
-  onHead(status: number, reason: string, headers: string[]): void
-  onBody(chunk: Buffer): void
-  /** Exactly at the framed end; `trailers` is flat. */
-  onEnd(trailers: string[], isReusable: boolean): void
-}
+import type { AnswerEvents } from './answer-events.ts'
+import { AnswerHead, BrokenAnswer } from './answer-head.ts'
+import { Chunks, isLineEnd, maxSizeLine } from './chunks.ts'
+import { Remainder } from './remainder.ts'
 
-/** The answer cannot be read without guessing where it ends; `reason` goes to the log. */
-export class BrokenAnswer extends Error {
-  readonly code: string
-  constructor(code: string) {
-    super(`broken answer: ${code}`)
-    this.code = code
-  }
-}
-
+/** Largest head, and largest sum of trailers. */
 const maxHead = 64 * 1024
 const maxInterim = 32
+const maxTrailers = 128
+/** Bodies up to this size are handed on along with the head when they came with it. */
+const maxWhole = 8192
 
-type State = 'idle' | 'head' | 'length' | 'close' | 'size' | 'data' | 'data-end' | 'trailers'
+const carriageReturn = 13
+
+type State = 'idle' | 'status' | 'fields' | 'length' | 'close' | 'size' | 'data' | 'data-end' | 'trailers'
 
 /**
  * Reads HTTP/1.1 answers (RFC 9112) and fails closed: whatever two readers could frame differently ends the connection. It is the
  * gateway's protection against an upstream, or somebody behind it, that smuggles a second answer into the first.
  */
 export class AnswerParser {
+  /** What is known of the answer since its head was read; valid until the next `begin`. */
+  readonly head = new AnswerHead()
+  /** Whether the connection may be used again after this answer, as far as is known: read it at the answer's end. */
+  isReusable = false
   readonly #events: AnswerEvents
   #state: State = 'idle'
   #method = 'GET'
-  #pending: Buffer | undefined
+  #isUpgrade = false
+  readonly #remainder = new Remainder()
+  readonly #chunks = new Chunks()
   #left = 0
-  #isReusable = false
+  /** Bytes that the head, the trailers or a line may still have. */
+  #budget = 0
   #interim = 0
-  #trailers: string[] = []
+  #trailers: AnswerHead | undefined
+  /** Whether the input belongs to somebody else, who will read into it again. */
+  #isShared = false
+  /** Whether the read filled it: what is behind an answer's end has to be known before the next answer may begin. */
+  #isFull = false
+  /** The part of the input that a head may be in, as latin1, from `#base` on. */
+  #text = ''
+  #base = -1
 
   constructor(events: AnswerEvents) {
     this.#events = events
   }
 
-  /** Expects the answer to a request with this method. */
-  begin(method: string): void {
+  /** Expects the answer to a request with this method, which asked for another protocol or did not. */
+  begin(method: string, isUpgrade = false): void {
     this.#method = method
-    this.#state = 'head'
+    this.#isUpgrade = isUpgrade
+    this.#state = 'status'
+    this.#budget = maxHead
     this.#interim = 0
-    this.#trailers = []
   }
 
   /** True between the first byte of an answer and its end. */
   get isWithin(): boolean {
-    return this.#state !== 'idle' && (this.#state !== 'head' || this.#pending !== undefined)
+    return this.#state !== 'idle' && (this.#state !== 'status' || this.#remainder.size > 0)
   }
 
-  /** Takes what arrived. Throws BrokenAnswer; the connection is then beyond use. */
-  execute(chunk: Buffer): void {
-    let input = chunk
-    if (this.#pending !== undefined) {
-      input = Buffer.concat([this.#pending, chunk])
-      this.#pending = undefined
+  /**
+   * Takes what arrived. With a `size` the bytes are in a buffer of the caller's, who reads into it again afterwards: what is handed on is copied.
+   * Throws BrokenAnswer; the connection is then beyond use.
+   */
+  execute(buffer: Buffer, size?: number): void {
+    let input = buffer
+    let end = size ?? buffer.length
+    this.#isShared = size !== undefined
+    this.#isFull = size === buffer.length
+    const remainder = this.#remainder
+    let mayStep = true
+    if (remainder.size > 0) {
+      remainder.add(buffer, 0, end)
+      mayStep = remainder.hasLine()
+      input = remainder.bytes
+      end = remainder.size
+      this.#isShared = true
     }
     let at = 0
-    while (at < input.length) {
-      const next = this.#step(input, at)
-      if (next === at) {
-        this.#pending = at === 0 ? input : input.subarray(at)
-        return
-      }
+    this.#base = -1
+    while (at < end) {
+      const next = mayStep ? this.#step(input, at, end) : this.#await(at, end)
+      if (next === at) break
       at = next
     }
+    this.#text = ''
+    if (at < end) remainder.keep(input, at, end)
+    else if (remainder.size > 0) remainder.clear()
   }
 
   /** The upstream closed its side. */
   finish(): void {
-    if (this.#state === 'close') this.#end(false)
+    if (this.#state === 'close') this.#end()
     else if (this.#state !== 'idle') {
       throw new BrokenAnswer(this.isWithin ? 'truncated' : 'closed_before_answer')
     }
   }
 
   /** Consumes from `at` on and says how far it came; `at` itself means that more is needed. */
-  #step(input: Buffer, at: number): number {
+  #step(input: Buffer, at: number, end: number): number {
     switch (this.#state) {
       case 'idle':
+        // Some servers send the body of a GET along with the head that HEAD asked for: it is left unread, with the connection.
+        if (at > 0 && !this.isReusable) return end
         throw new BrokenAnswer('unsolicited')
-      case 'head':
-        return this.#head(input, at)
+      case 'status':
+      case 'fields':
+        return this.#readHead(input, at, end)
       case 'length': {
-        const end = Math.min(input.length, at + this.#left)
-        this.#left -= end - at
+        const stop = Math.min(end, at + this.#left)
+        this.#left -= stop - at
         // An excess byte is known before the last good one is handed on.
-        if (this.#left === 0 && end < input.length) throw new BrokenAnswer('excess')
-        this.#body(input, at, end)
-        if (this.#left === 0) this.#end(this.#isReusable)
-        return end
+        if (this.#left === 0 && stop < end) throw new BrokenAnswer('excess')
+        this.#body(input, at, stop)
+        if (this.#left === 0) this.#end()
+        return stop
       }
       case 'close':
-        this.#body(input, at, input.length)
-        return input.length
-      case 'size':
-        return this.#size(input, at)
-      case 'data': {
-        const end = Math.min(input.length, at + this.#left)
-        this.#left -= end - at
         this.#body(input, at, end)
-        if (this.#left === 0) this.#state = 'data-end'
         return end
+      case 'size':
+        return this.#readSize(input, at, end)
+      case 'data': {
+        const stop = Math.min(end, at + this.#left)
+        this.#left -= stop - at
+        this.#body(input, at, stop)
+        if (this.#left === 0) this.#state = 'data-end'
+        return stop
       }
       case 'data-end':
-        if (input.length - at < 2) {
-          if (input[at] !== 0x0d) throw new BrokenAnswer('chunk_end')
-          return at
-        }
-        if (input[at] !== 0x0d || input[at + 1] !== 0x0a) throw new BrokenAnswer('chunk_end')
+        if (!isLineEnd(input, at, end, 'chunk_end')) return at
         this.#state = 'size'
         return at + 2
       case 'trailers':
-        return this.#trailer(input, at)
+        return this.#readTrailers(input, at, end)
     }
+  }
+
+  #await(at: number, end: number): number {
+    if (end - at > this.#budget) throw new BrokenAnswer('line_too_large')
+    return at
   }
 
   #body(input: Buffer, at: number, end: number): void {
-    if (end > at) this.#events.onBody(at === 0 && end === input.length ? input : input.subarray(at, end))
+    if (end === at) return
+    if (!this.#isShared) {
+      this.#events.onBody(at === 0 && end === input.length ? input : input.subarray(at, end))
+      return
+    }
+    const chunk = Buffer.allocUnsafe(end - at)
+    input.copy(chunk, 0, at, end)
+    this.#events.onBody(chunk)
   }
 
-  #end(isReusable: boolean): void {
+  #whole(body: string): void {
+    const { status, reason, headers } = this.head
+    this.#close()
+    this.#events.onWhole(status, reason, headers, body)
+  }
+
+  #end(): void {
+    const trailers = this.#trailers?.headers ?? []
+    this.#trailers = undefined
+    this.#close()
+    this.#events.onEnd(trailers)
+  }
+
+  #close(): void {
     this.#state = 'idle'
-    this.#events.onEnd(this.#trailers, isReusable)
+    if (this.#isFull) this.isReusable = false
   }
 
-  #head(input: Buffer, at: number): number {
-    const end = input.indexOf('\r\n\r\n', at, 'latin1')
-    if (end < 0 || end - at > maxHead) {
-      if (input.length - at > maxHead) throw new BrokenAnswer('head_too_large')
-      // Who does not speak HTTP may never send an empty line: no need to wait for it.
-      if (!isStatusLineSoFar(input, at)) throw new BrokenAnswer('status_line')
-      if (hasBareLineFeed(input, at)) throw new BrokenAnswer('bare_lf')
+  /** Reads the lines of a head that are there. */
+  #readHead(input: Buffer, at: number, end: number): number {
+    const { head } = this
+    if (this.#base < 0) this.#decode(input, at, end)
+    let next = at
+    if (this.#state === 'status') {
+      next = head.readStatusLine(input, at, end, this.#text, this.#base)
+      if (next === at) return this.#await(at, end)
+      this.#state = 'fields'
+    }
+    next = head.readFields(input, next, end, this.#text, this.#base)
+    this.#budget -= next - at
+    if (this.#budget < 0) throw new BrokenAnswer('head_too_large')
+    if (!head.isComplete) return this.#await(next, end)
+    return head.status < 200 ? this.#passInterim(input, next, end) : this.#beginBody(input, next, end)
+  }
+
+  /** Decodes what is there at once, unless it is much more than a head. */
+  #decode(input: Buffer, at: number, end: number): void {
+    let stop = end
+    if (end - at > 2 * maxWhole) {
+      const found = input.indexOf('\r\n\r\n', at, 'latin1')
+      if (found >= 0 && found < end) stop = found
+    }
+    this.#text = input.toString('latin1', at, stop)
+    this.#base = at
+  }
+
+  #passInterim(input: Buffer, at: number, end: number): number {
+    const { status, reason, headers, length, isChunked } = this.head
+    if (status === 101 && this.#isUpgrade) {
+      this.#state = 'idle'
+      this.isReusable = false
+      this.#events.onSwitch?.(reason, headers, Buffer.from(input.subarray(at, end)))
+      return end
+    }
+    this.#interim += 1
+    // Where no other protocol was asked for none is spoken, and what has no body has no length.
+    if (status === 101 || this.#interim > maxInterim || length > 0 || isChunked) {
+      throw new BrokenAnswer('interim')
+    }
+    this.#state = 'status'
+    this.#budget = maxHead
+    if (this.#base + this.#text.length < end) this.#base = -1
+    return at
+  }
+
+  /** RFC 9112 6.3. */
+  #beginBody(input: Buffer, at: number, end: number): number {
+    const { head } = this
+    const available = end - at
+    this.isReusable = head.isPersistent
+    const isEmpty = head.status === 204 || head.status === 304
+    if (isEmpty || this.#method === 'HEAD') {
+      if (available > 0 && this.#method !== 'HEAD') throw new BrokenAnswer('excess')
+      // A body may come all the same, of those who take HEAD for GET or 204 for 200, and must not meet the next request.
+      const isDoubtful = isEmpty
+        ? head.status === 204 && (head.isChunked || head.length > 0)
+        : head.length !== 0
+      if (isDoubtful || available > 0) this.isReusable = false
+      this.#whole('')
       return at
     }
-    const head = parseHead(input.toString('latin1', at, end))
-    const bodyAt = end + 4
-    if (head.status < 200) {
-      this.#interim += 1
-      // Nobody asked for another protocol here; upgrades take the tunnel.
-      if (head.status === 101 || this.#interim > maxInterim) throw new BrokenAnswer('interim')
-      return bodyAt
-    }
-    this.#enterBody(head, input.length - bodyAt)
-    this.#events.onHead(head.status, head.reason, head.headers)
-    if (this.#state === 'length' && this.#left === 0) this.#end(this.#isReusable)
-    return bodyAt
-  }
-
-  /** RFC 9112 6.3. `available` bytes follow the head already. */
-  #enterBody(head: Head, available: number): void {
-    this.#isReusable = head.isPersistent
-    const isBodiless = this.#method === 'HEAD' || head.status === 204 || head.status === 304
-    if (isBodiless || head.length !== undefined) {
+    if (head.length >= 0) {
+      if (available > head.length) throw new BrokenAnswer('excess')
+      if (available === head.length && available <= maxWhole) {
+        this.#whole(this.#textOf(input, at, end))
+        return end
+      }
       this.#state = 'length'
-      this.#left = isBodiless ? 0 : (head.length ?? 0)
-      // Some servers send the body of a GET along with the head that HEAD asked for: it is left unread, with the connection.
-      if (this.#method === 'HEAD' && available > 0) this.#isReusable = false
-      else if (available > this.#left) throw new BrokenAnswer('excess')
-    } else if (head.isChunked) this.#state = 'size'
-    else this.#state = 'close'
+      this.#left = head.length
+    } else if (head.isChunked) {
+      const body = available > 0 && available <= maxWhole ? this.#chunks.readAll(input, at, end) : undefined
+      if (body !== undefined) {
+        this.#whole(body)
+        return end
+      }
+      this.#chunks.begin()
+      this.#state = 'size'
+    } else {
+      this.isReusable = false
+      this.#state = 'close'
+    }
+    this.#events.onHead(head.status, head.reason, head.headers)
+    return at
   }
 
-  #size(input: Buffer, at: number): number {
-    const end = input.indexOf('\r\n', at, 'latin1')
-    if (end < 0) {
-      if (input.length - at > 4096) throw new BrokenAnswer('chunk_size')
-      if (hasBareLineFeed(input, at)) throw new BrokenAnswer('bare_lf')
-      return at
-    }
-    // Chunk extensions are read over (RFC 9112 7.1.1), never handed on.
-    const match = /^([0-9A-Fa-f]{1,13})[\t ]*(?:;[\t\x20-\x7e\x80-\xff]*)?$/.exec(
-      input.toString('latin1', at, end)
-    )
-    if (match === null) throw new BrokenAnswer('chunk_size')
-    this.#left = Number.parseInt(match[1]!, 16)
+  #textOf(input: Buffer, at: number, end: number): string {
+    if (at === end) return ''
+    const from = at - this.#base
+    const to = end - this.#base
+    return to <= this.#text.length ? this.#text.slice(from, to) : input.toString('latin1', at, end)
+  }
+
+  #readSize(input: Buffer, at: number, end: number): number {
+    const next = this.#chunks.read(input, at, end)
+    this.#budget = maxSizeLine + 2
+    if (next === at) return this.#await(at, end)
+    this.#left = this.#chunks.size
     this.#state = this.#left === 0 ? 'trailers' : 'data'
-    return end + 2
+    this.#budget = maxHead
+    return next
   }
 
-  #trailer(input: Buffer, at: number): number {
-    const end = input.indexOf('\r\n', at, 'latin1')
-    if (end < 0) {
-      if (input.length - at > maxHead) throw new BrokenAnswer('head_too_large')
-      if (hasBareLineFeed(input, at)) throw new BrokenAnswer('bare_lf')
-      return at
+  #readTrailers(input: Buffer, at: number, end: number): number {
+    let next = at
+    if (this.#trailers === undefined && input[at] === carriageReturn) {
+      if (!isLineEnd(input, at, end, 'header')) return at
+      next = at + 2
+    } else {
+      this.#trailers ??= new AnswerHead()
+      const trailers = this.#trailers
+      next = trailers.readFields(input, at, end, input.toString('latin1', at, end), at)
+      this.#budget -= next - at
+      // Framing is the head's to say.
+      if (trailers.length >= 0) throw new BrokenAnswer('content_length')
+      if (this.#budget < 0 || trailers.kinds.length > maxTrailers) throw new BrokenAnswer('head_too_large')
+      if (!trailers.isComplete) return this.#await(next, end)
     }
-    if (end === at) {
-      if (end + 2 < input.length) throw new BrokenAnswer('excess')
-      this.#end(this.#isReusable)
-      return end + 2
-    }
-    parseField(input.toString('latin1', at, end), this.#trailers)
-    if (this.#trailers.length > 256) throw new BrokenAnswer('head_too_large')
-    return end + 2
+    if (next < end) throw new BrokenAnswer('excess')
+    this.#end()
+    return next
   }
-}
-
-const version = Buffer.from('HTTP/1.')
-
-function isStatusLineSoFar(input: Buffer, at: number): boolean {
-  const length = Math.min(version.length, input.length - at)
-  return input.compare(version, 0, length, at, at + length) === 0
-}
-
-function hasBareLineFeed(input: Buffer, at: number): boolean {
-  for (let index = input.indexOf(0x0a, at); index >= 0; index = input.indexOf(0x0a, index + 1)) {
-    if (index === at || input[index - 1] !== 0x0d) return true
-  }
-  return false
-}
-
-interface Head {
-  readonly status: number
-  readonly reason: string
-  readonly headers: string[]
-  readonly length: number | undefined
-  readonly isChunked: boolean
-  readonly isPersistent: boolean
-}
-
-const statusLine = /^HTTP\/1\.([01]) ([1-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?$/
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
-const value = /^[\t\x20-\x7e\x80-\xff]*$/
-
-/** Reads a status line and its header fields, without the empty line. Throws BrokenAnswer. */
-export function parseHead(text: string): Head {
-  const lines = text.split('\r\n')
-  const start = statusLine.exec(lines[0]!)
-  if (start === null) throw new BrokenAnswer('status_line')
-  const headers: string[] = []
-  for (let index = 1; index < lines.length; index += 1) parseField(lines[index]!, headers)
-  return { status: Number(start[2]), reason: start[3] ?? '', headers, ...framing(headers, start[1] === '1') }
-}
-
-/** No folding, no space before the colon, no control characters (RFC 9112 5). */
-function parseField(line: string, into: string[]): void {
-  const colon = line.indexOf(':')
-  const name = line.slice(0, colon)
-  const content = line.slice(colon + 1).replace(/^[\t ]+|[\t ]+$/g, '')
-  if (colon < 1 || !token.test(name) || !value.test(content)) throw new BrokenAnswer('header')
-  into.push(name, content)
-}
-
-function framing(headers: readonly string[], isHttp11: boolean) {
-  let length: number | undefined
-  let isChunked = false
-  let isPersistent = isHttp11
-  for (let index = 0; index < headers.length; index += 2) {
-    const content = headers[index + 1]!
-    switch (headers[index]!.toLowerCase()) {
-      case 'content-length':
-        if (length !== undefined || !/^[0-9]{1,15}$/.test(content)) throw new BrokenAnswer('content_length')
-        length = Number(content)
-        break
-      case 'transfer-encoding':
-        if (isChunked || !isHttp11 || content.toLowerCase() !== 'chunked') {
-          throw new BrokenAnswer('transfer_encoding')
-        }
-        isChunked = true
-        break
-      case 'connection':
-        if (/(?:^|,)[\t ]*close[\t ]*(?:,|$)/i.test(content)) isPersistent = false
-        else if (!isHttp11 && /(?:^|,)[\t ]*keep-alive[\t ]*(?:,|$)/i.test(content)) isPersistent = true
-        break
-    }
-  }
-  if (isChunked && length !== undefined) throw new BrokenAnswer('length_and_encoding')
-  return { length, isChunked, isPersistent }
 }

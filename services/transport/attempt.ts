@@ -33,9 +33,12 @@ export interface AttemptOwner {
   onOver(failure: Failure | undefined): void
 }
 
+/** What an attempt waits for. */
+type Phase = 'connection' | 'upload' | 'answer' | 'body'
+
 /**
- * One request to one node after the other, until an answer begins. It owns the clock of the exchange: connect, response and idle
- * timeouts are one timer that is re-armed at each phase.
+ * One request to one node after the other, until an answer begins. It owns the clock of the exchange: while there is no connection a timer,
+ * and from then on the connection's alarm, which is set anew for each phase.
  */
 export class Attempt implements Job, Waiter, Sent {
   #outgoing: Outgoing
@@ -45,7 +48,9 @@ export class Attempt implements Job, Waiter, Sent {
   readonly #total: NodeJS.Timeout | undefined
   #client: NodeClient | undefined
   #connection: Connection | undefined
-  #timer: NodeJS.Timeout | undefined
+  /** Runs while a connection is waited for. */
+  #opening: NodeJS.Timeout | undefined
+  #phase: Phase = 'connection'
   #hasHead = false
   #isPaused = false
   isOver = false
@@ -57,7 +62,7 @@ export class Attempt implements Job, Waiter, Sent {
     const { body, length, maxBody, timeouts } = outgoing
     if (body !== undefined) {
       this.#upload = new Upload(body, length === undefined, maxBody, {
-        onProgress: () => this.#timer?.refresh(),
+        onProgress: () => this.#refresh(),
         onEnd: () => this.#awaitAnswer(),
         onTooLarge: () => this.#giveUp('body-too-large', 'body_size')
       })
@@ -73,11 +78,18 @@ export class Attempt implements Job, Waiter, Sent {
    */
   start(client: NodeClient, maxIdle: number): void {
     this.#client = client
-    this.#arm(this.#outgoing.timeouts.connect, () => {
+    this.#phase = 'connection'
+    if (!client.acquire(this, maxIdle)) {
+      this.#setBack('unavailable', 'queue_full', { isUnsent: true })
+      return
+    }
+    const { connect } = this.#outgoing.timeouts
+    // Mostly the pool had a connection, and all is under way by now.
+    if (this.#phase !== 'connection' || this.isOver || connect <= 0) return
+    this.#opening = setTimeout(() => {
       if (client.leave(this)) this.#setBack('unavailable', 'queue_timeout', { isUnsent: true })
       else this.#setBack('timeout', 'connect_timeout', { isUnsent: true })
-    })
-    if (!client.acquire(this, maxIdle)) this.#setBack('unavailable', 'queue_full', { isUnsent: true })
+    }, connect)
   }
 
   /** The same request, written for another node. */
@@ -86,6 +98,7 @@ export class Attempt implements Job, Waiter, Sent {
   }
 
   onConnection(connection: Connection): void {
+    this.#stopOpening()
     this.#connection = connection
     connection.begin(this, this.#outgoing.method)
     const head = headOf(this.#outgoing)
@@ -93,14 +106,27 @@ export class Attempt implements Job, Waiter, Sent {
       connection.socket.write(head, 'latin1')
       this.#awaitAnswer()
     } else {
+      this.#phase = 'upload'
       this.#upload.attach(connection.socket, head)
       if (this.#upload.isEnded) this.#awaitAnswer()
-      else this.#arm(this.#outgoing.timeouts.idle, () => this.#onUploadStalled())
+      else this.#refresh()
     }
   }
 
   onRefused(cause: unknown): void {
     this.#setBack('connect', refusalReason(cause), { isUnsent: true, cause })
+  }
+
+  onWhole(status: number, reason: string, headers: string[], body: string): void {
+    this.#leaveUpload()
+    if (this.#owner.onAnswer(status, this.#isRepeatable)) {
+      this.#setBack('unavailable', 'answer_refused', { isUnsent: false })
+      return
+    }
+    this.#hasHead = true
+    this.#finish()
+    this.#owner.onOver(undefined)
+    this.#sink.onWhole(status, reason, headers, body)
   }
 
   onHead(status: number, reason: string, headers: string[]): void {
@@ -110,15 +136,13 @@ export class Attempt implements Job, Waiter, Sent {
       return
     }
     this.#hasHead = true
-    this.#arm(this.#outgoing.timeouts.idle, () => {
-      if (this.#isPaused) this.#giveUp('slow-client', 'send_timeout')
-      else this.#giveUp('timeout', 'idle_timeout')
-    })
+    this.#phase = 'body'
+    this.#refresh()
     this.#sink.onHead(status, reason, headers)
   }
 
   onData(chunk: Buffer): boolean {
-    this.#timer?.refresh()
+    this.#refresh()
     const wantsMore = this.#sink.onData(chunk)
     this.#isPaused = !wantsMore
     return wantsMore
@@ -129,8 +153,7 @@ export class Attempt implements Job, Waiter, Sent {
   }
 
   onEnd(trailers: string[]): void {
-    // An answer before the request's end: the rest of the request has nowhere to go.
-    if (this.#upload !== undefined && !this.#upload.isEnded) this.#connection?.forbidReuse()
+    this.#leaveUpload()
     this.#finish()
     this.#owner.onOver(undefined)
     this.#sink.onEnd(trailers)
@@ -146,10 +169,26 @@ export class Attempt implements Job, Waiter, Sent {
     this.#setBack('broken', reason, { isUnsent: false, isClosed, wasStale, cause })
   }
 
+  onDue(): void {
+    switch (this.#phase) {
+      case 'upload':
+        if (this.#upload?.isBlocked === true) this.#giveUp('timeout', 'upload_timeout')
+        else this.#giveUp('slow-client', 'body_timeout')
+        break
+      case 'answer':
+        this.#giveUp('timeout', 'response_timeout')
+        break
+      case 'body':
+        if (this.#isPaused) this.#giveUp('slow-client', 'send_timeout')
+        else this.#giveUp('timeout', 'idle_timeout')
+        break
+    }
+  }
+
   resume(): void {
     if (!this.#isPaused || this.isOver) return
     this.#isPaused = false
-    this.#timer?.refresh()
+    this.#refresh()
     this.#connection?.resume()
   }
 
@@ -169,14 +208,21 @@ export class Attempt implements Job, Waiter, Sent {
     this.#sink.onFailure(failure)
   }
 
-  #awaitAnswer(): void {
-    if (this.#hasHead || this.isOver || this.#connection === undefined) return
-    this.#arm(this.#outgoing.timeouts.response, () => this.#giveUp('timeout', 'response_timeout'))
+  /** After an answer before the request's end the rest of the request has nowhere to go. */
+  #leaveUpload(): void {
+    if (this.#upload !== undefined && !this.#upload.isEnded) this.#connection?.forbidReuse()
   }
 
-  #onUploadStalled(): void {
-    if (this.#upload?.isBlocked === true) this.#giveUp('timeout', 'upload_timeout')
-    else this.#giveUp('slow-client', 'body_timeout')
+  #awaitAnswer(): void {
+    if (this.#hasHead || this.isOver || this.#connection === undefined) return
+    this.#phase = 'answer'
+    this.#connection.wait(this.#outgoing.timeouts.response)
+  }
+
+  /** Something moved: the silence that is bearable begins again. */
+  #refresh(): void {
+    if (this.#phase === 'upload' || this.#phase === 'body')
+      this.#connection?.wait(this.#outgoing.timeouts.idle)
   }
 
   #giveUp(kind: FailureKind, reason: string): void {
@@ -189,7 +235,7 @@ export class Attempt implements Job, Waiter, Sent {
     details: { isUnsent: boolean; isClosed?: boolean; wasStale?: boolean; cause?: unknown }
   ): void {
     if (this.isOver) return
-    clearTimeout(this.#timer)
+    this.#stopOpening()
     this.#connection = undefined
     this.#upload?.detach()
     const isRepeatable = this.#isRepeatable
@@ -202,20 +248,21 @@ export class Attempt implements Job, Waiter, Sent {
 
   #finish(): void {
     this.isOver = true
-    clearTimeout(this.#timer)
-    clearTimeout(this.#total)
+    this.#stopOpening()
+    if (this.#total !== undefined) clearTimeout(this.#total)
     this.#upload?.stop()
+  }
+
+  #stopOpening(): void {
+    if (this.#opening === undefined) return
+    clearTimeout(this.#opening)
+    this.#opening = undefined
   }
 
   #drop(): void {
     if (this.#connection === undefined) this.#client?.leave(this)
     else this.#connection.drop()
     this.#connection = undefined
-  }
-
-  #arm(milliseconds: number, onTime: () => void): void {
-    clearTimeout(this.#timer)
-    this.#timer = milliseconds > 0 ? setTimeout(onTime, milliseconds) : undefined
   }
 }
 

@@ -1,6 +1,8 @@
 import { connect, type OnReadOpts, type Socket } from 'node:net'
 import { connect as connectTLS } from 'node:tls'
-import { AnswerParser, BrokenAnswer } from './answer-parser.ts'
+import { Alarm } from './alarm.ts'
+import { BrokenAnswer } from './answer-head.ts'
+import { AnswerParser } from './answer-parser.ts'
 
 /** Where a node is, and how its certificate is checked. */
 export interface Endpoint {
@@ -19,10 +21,14 @@ export interface TLSOptions {
 
 /** What uses a connection for one exchange. */
 export interface Job {
+  /** A small answer, all at once, in place of the three that follow; `body` is latin1, one character a byte. */
+  onWhole(status: number, reason: string, headers: string[], body: string): void
   onHead(status: number, reason: string, headers: string[]): void
   onData(chunk: Buffer): boolean
   onFlush(): void
   onEnd(trailers: string[]): void
+  /** The time set by `wait` is over. */
+  onDue(): void
   /** The connection is gone; `reason` is snake_case. */
   onBroken(reason: string, cause?: unknown): void
 }
@@ -37,7 +43,9 @@ export class Connection {
   readonly #onClosed: (connection: Connection) => void
   readonly #parser: AnswerParser
   #job: Job | undefined
+  readonly #alarm = new Alarm(() => this.#job?.onDue())
   #isReusable = true
+  #isPaused = false
   isOpen = false
   isDead = false
   /** Exchanges begun on it. */
@@ -57,24 +65,32 @@ export class Connection {
     let cause: unknown
     this.#onClosed = (connection) => onClosed(connection, cause)
     this.#parser = new AnswerParser({
+      onWhole: (status, reason, headers, body) => {
+        this.#noteIdleLimit()
+        const job = this.#leaveJob()
+        job?.onWhole(status, reason, headers, body)
+        this.#settle()
+      },
       onHead: (status, reason, headers) => {
-        this.#noteIdleLimit(headers)
+        this.#noteIdleLimit()
         this.#job?.onHead(status, reason, headers)
       },
       onBody: (chunk) => {
-        if (this.#job?.onData(chunk) === false) this.socket.pause()
+        if (this.#job?.onData(chunk) === false) this.#pause()
       },
-      onEnd: (trailers, isReusable) => this.#end(trailers, isReusable)
+      onEnd: (trailers) => this.#end(trailers)
     })
     const opened = (): void => {
       this.isOpen = true
+      // Whoever waits for an answer has a connection of their own that keeps the process; one in the pool does not.
+      this.socket.unref()
       onOpen(this)
     }
     this.socket = openSocket(endpoint, opened, {
       onread: {
         buffer,
         callback: (size) => {
-          this.#read(Buffer.from(buffer.subarray(0, size)))
+          this.#read(buffer, size)
           return true
         }
       }
@@ -95,12 +111,23 @@ export class Connection {
   begin(job: Job, method: string): void {
     this.#job = job
     this.uses += 1
-    this.socket.ref()
     this.#parser.begin(method)
   }
 
+  /** Calls the job's `onDue` in so many milliseconds, unless it waits for something else by then; 0 for never. */
+  wait(milliseconds: number): void {
+    this.#alarm.set(milliseconds)
+  }
+
   resume(): void {
+    if (!this.#isPaused) return
+    this.#isPaused = false
     if (!this.isDead) this.socket.resume()
+  }
+
+  #pause(): void {
+    this.#isPaused = true
+    this.socket.pause()
   }
 
   /** Ends the connection now; its job hears nothing of it. */
@@ -126,10 +153,10 @@ export class Connection {
     }
   }
 
-  #read(chunk: Buffer): void {
+  #read(buffer: Buffer, size?: number): void {
     const job = this.#job
     try {
-      this.#parser.execute(chunk)
+      this.#parser.execute(buffer, size)
     } catch (error) {
       this.#fail(error instanceof BrokenAnswer ? error.code : 'reader', error)
       return
@@ -147,19 +174,30 @@ export class Connection {
     }
   }
 
-  #end(trailers: string[], isReusable: boolean): void {
+  #end(trailers: string[]): void {
+    const job = this.#leaveJob()
+    job?.onEnd(trailers)
+    this.#settle()
+  }
+
+  /** The answer is in: what comes next on this connection is nothing of the job's. */
+  #leaveJob(): Job | undefined {
     const job = this.#job
     this.#job = undefined
-    if (!isReusable) this.#isReusable = false
-    job?.onEnd(trailers)
+    if (!this.#parser.isReusable) this.#isReusable = false
+    return job
+  }
+
+  /** Back to the pool, or out of use. */
+  #settle(): void {
     if (this.isDead) return
     if (!this.#isReusable) {
       this.#fail('not_reusable')
       return
     }
+    this.#alarm.clear()
     // A client that stopped reading may have left the socket paused; in the pool it has to notice the node's close.
-    this.socket.resume()
-    this.socket.unref()
+    this.resume()
     this.#onIdle(this)
   }
 
@@ -173,18 +211,16 @@ export class Connection {
     this.isDead = true
     const job = this.#job
     this.#job = undefined
+    this.#alarm.stop()
     this.socket.destroy()
     this.#onClosed(this)
     job?.onBroken(reason, cause)
   }
 
   /** `Keep-Alive: timeout=5` is a promise; a second before its end the connection is as good as closed. */
-  #noteIdleLimit(headers: readonly string[]): void {
-    for (let index = 0; index < headers.length; index += 2) {
-      if (headers[index]!.length !== 10 || headers[index]!.toLowerCase() !== 'keep-alive') continue
-      const seconds = /(?:^|[,\s])timeout=([0-9]{1,5})/i.exec(headers[index + 1]!)?.[1]
-      if (seconds !== undefined) this.idleLimit = Math.max(0, Math.min(60_000, Number(seconds) * 1000 - 1000))
-    }
+  #noteIdleLimit(): void {
+    const { keepAlive } = this.#parser.head
+    if (keepAlive >= 0) this.idleLimit = Math.max(0, Math.min(60_000, keepAlive * 1000 - 1000))
   }
 }
 

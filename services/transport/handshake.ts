@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net'
-import { AnswerParser, BrokenAnswer, parseHead } from './answer-parser.ts'
+import { BrokenAnswer } from './answer-head.ts'
+import { AnswerParser } from './answer-parser.ts'
 import { type Endpoint, openSocket, refusalReason } from './connection.ts'
 import type { AnswerSink, Failure, Sent, Timeouts } from './transport.ts'
 
@@ -9,22 +10,23 @@ export interface HandshakeSink extends AnswerSink {
   onSwitch(reason: string, headers: string[], rest: Buffer, socket: Socket): void
 }
 
-const maxHead = 64 * 1024
-
 /** Asks one node for an upgrade, over a connection of its own that is never pooled. */
 export class Handshake implements Sent {
   readonly #sink: HandshakeSink
   readonly #socket: Socket
   readonly #timeouts: Timeouts
   #timer: NodeJS.Timeout | undefined
-  #pending: Buffer = Buffer.alloc(0)
-  #parser: AnswerParser | undefined
+  readonly #total: NodeJS.Timeout | undefined
+  readonly #parser: AnswerParser
   #isOpen = false
+  #hasHead = false
   #isOver = false
 
   constructor(endpoint: Endpoint, head: string, timeouts: Timeouts, sink: HandshakeSink) {
     this.#sink = sink
     this.#timeouts = timeouts
+    this.#parser = this.#newParser()
+    this.#parser.begin('GET', true)
     const opened = (): void => {
       this.#isOpen = true
       this.#arm(timeouts.response, 'response_timeout')
@@ -33,6 +35,9 @@ export class Handshake implements Sent {
     this.#socket = openSocket(endpoint, opened, { allowHalfOpen: true })
     this.#socket.setNoDelay(true)
     this.#arm(timeouts.connect, 'connect_timeout')
+    if (timeouts.total > 0) {
+      this.#total = setTimeout(() => this.#fail('timeout', 'total_timeout'), timeouts.total)
+    }
     this.#socket.on('data', this.#onData)
     this.#socket.on('end', this.#onEnd)
     this.#socket.on('error', this.#onError)
@@ -50,43 +55,29 @@ export class Handshake implements Sent {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#timer?.refresh()
     try {
-      if (this.#parser !== undefined) this.#parser.execute(chunk)
-      else this.#readHead(chunk)
-      if (this.#parser !== undefined && !this.#isOver) this.#sink.onFlush()
+      if (this.#hasHead) this.#timer?.refresh()
+      this.#parser.execute(chunk)
+      if (this.#hasHead && !this.#isOver) this.#sink.onFlush()
     } catch (error) {
       this.#fail('broken', error instanceof BrokenAnswer ? error.code : 'reader', error)
     }
   }
 
-  #readHead(chunk: Buffer): void {
-    let input = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk])
-    for (;;) {
-      const end = input.indexOf('\r\n\r\n', 0, 'latin1')
-      if (end < 0 && input.length > maxHead) throw new BrokenAnswer('head_too_large')
-      this.#pending = input
-      if (end < 0) return
-      const head = parseHead(input.toString('latin1', 0, end))
-      const rest = input.subarray(end + 4)
-      if (head.status === 101) {
-        this.#leave()
-        this.#socket.pause()
-        this.#sink.onSwitch(head.reason, head.headers, rest, this.#socket)
-        return
-      }
-      if (head.status >= 200) break
-      input = rest
-    }
-    // Not agreed: an answer like any other.
-    this.#parser = this.#newParser()
-    this.#parser.begin('GET')
-    this.#parser.execute(input)
-  }
-
   #newParser(): AnswerParser {
     return new AnswerParser({
+      onSwitch: (reason, headers, rest) => {
+        this.#leave()
+        this.#socket.pause()
+        this.#sink.onSwitch(reason, headers, rest, this.#socket)
+      },
+      onWhole: (status, reason, headers, body) => {
+        this.#leave()
+        this.#socket.destroy()
+        this.#sink.onWhole(status, reason, headers, body)
+      },
       onHead: (status, reason, headers) => {
+        this.#hasHead = true
         this.#arm(this.#timeouts.idle, 'idle_timeout')
         this.#sink.onHead(status, reason, headers)
       },
@@ -103,7 +94,6 @@ export class Handshake implements Sent {
 
   readonly #onEnd = (): void => {
     try {
-      if (this.#parser === undefined) throw new BrokenAnswer('closed_before_answer')
       this.#parser.finish()
     } catch (error) {
       this.#fail('broken', error instanceof BrokenAnswer ? error.code : 'reader', error)
@@ -132,6 +122,7 @@ export class Handshake implements Sent {
   #leave(): void {
     this.#isOver = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#total)
     this.#socket.off('data', this.#onData)
     this.#socket.off('end', this.#onEnd)
     this.#socket.off('close', this.#onEnd)

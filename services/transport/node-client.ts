@@ -131,6 +131,7 @@ export class NodeClient {
   }
 
   #shift(): Waiter | undefined {
+    if (this.#queue.size === 0) return undefined
     for (const waiter of this.#queue) {
       this.#queue.delete(waiter)
       return waiter

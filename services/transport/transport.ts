@@ -29,8 +29,10 @@ export interface Outgoing {
   readonly method: string
   /** With query, beginning with a slash. */
   readonly path: string
-  /** Flat: name, value, name, value; without framing and Connection, which are the transport's. */
-  readonly headers: readonly string[]
+  /** What the Host header says. */
+  readonly host: string
+  /** Header lines, each with its CRLF; without Host, framing and Connection, which are the transport's. */
+  readonly headers: string
   /** Where the body comes from; undefined when there is none. */
   readonly body: IncomingMessage | undefined
   /** Bytes the client announced; undefined for a chunked body. */
@@ -51,8 +53,10 @@ export interface Timeouts {
   readonly total: number
 }
 
-/** Where an answer goes. `onHead` comes at most once; exactly one `onEnd` or `onFailure` comes last. */
+/** Where an answer goes. `onHead` comes at most once; exactly one `onWhole`, `onEnd` or `onFailure` comes last. */
 export interface AnswerSink {
+  /** A small answer, all at once, with no `onHead` before it; `body` is latin1, one character a byte. */
+  onWhole(status: number, reason: string, headers: string[], body: string): void
   onHead(status: number, reason: string, headers: string[]): void
   /** Returns false to be spared further chunks until `resume` is called. */
   onData(chunk: Buffer): boolean
@@ -70,11 +74,8 @@ export interface Sent {
 }
 
 /** A request's line and headers as they go over the wire. */
-export function headOf({ method, path, headers, body, length }: Outgoing): string {
-  let head = `${method} ${path} HTTP/1.1\r\n`
-  for (let index = 0; index < headers.length; index += 2)
-    head += `${headers[index]}: ${headers[index + 1]}\r\n`
-  if (length !== undefined) head += `Content-Length: ${length}\r\n`
-  else if (body !== undefined) head += 'Transfer-Encoding: chunked\r\n'
-  return `${head}\r\n`
+export function headOf({ method, path, host, headers, body, length }: Outgoing): string {
+  const head = `${method} ${path} HTTP/1.1\r\nHost: ${host}\r\n${headers}`
+  if (length !== undefined) return `${head}Content-Length: ${length}\r\n\r\n`
+  return body === undefined ? `${head}\r\n` : `${head}Transfer-Encoding: chunked\r\n\r\n`
 }

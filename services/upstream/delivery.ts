@@ -10,6 +10,9 @@ const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 /** Most nodes that are asked for room in their queue. */
 const maxFull = 8
 
+/** What a failure counts as in milliseconds, however fast it came: who fails at once is not to look like the fastest. */
+const failedLatency = 1000
+
 /** One request on its way: decides, after each setback, whether and where it is tried again, and tells the nodes how they did. */
 export class Delivery implements AttemptOwner {
   readonly #pool: Pool
@@ -72,11 +75,8 @@ export class Delivery implements AttemptOwner {
 
   /** Returns true for an answer that the client is not to see, because another node is asked. */
   onAnswer(status: number, isRepeatable: boolean): boolean {
-    const { retry, keepsLatency } = this.#pool
-    if (keepsLatency) {
-      const now = performance.now()
-      this.#node.observe(now - this.#startedAt, now)
-    }
+    const { retry } = this.#pool
+    if (this.#pool.keepsLatency) this.#observe(0)
     this.#status = status
     if (retry.statuses.size > 0 && retry.statuses.has(status)) {
       if (isRepeatable && this.#isRepeatable && this.#retries < retry.attempts) {
@@ -109,14 +109,21 @@ export class Delivery implements AttemptOwner {
     this.#judge(failure)
   }
 
+  #observe(least: number): void {
+    const now = performance.now()
+    this.#node.observe(Math.max(least, now - this.#startedAt), now)
+  }
+
   /** Only what the node is to blame for counts against it, and only an answer for it. */
   #judge(failure: Failure | undefined): void {
     const { standing } = this.#node
     const { health } = this.#pool
     const isTrial = this.#isTrial
     this.#isTrial = false
-    const isBad = this.#status >= 500 && health.serverErrors
-    if (isBad || (failure !== undefined && isFault(failure, this.#body))) standing.fail(isTrial, health)
+    if (failure !== undefined && isFault(failure, this.#body)) {
+      if (this.#pool.keepsLatency) this.#observe(failedLatency)
+      standing.fail(isTrial, health)
+    } else if (this.#status >= 500 && health.serverErrors) standing.fail(isTrial, health)
     else if (this.#status !== 0 && failure === undefined) standing.succeed(isTrial)
     else if (isTrial) standing.release()
   }
@@ -137,15 +144,12 @@ export class Delivery implements AttemptOwner {
   /** For what the service may have seen: within the budget, and from the same node again when there is no other. */
   #another(isAnswered: boolean): UpstreamNode | undefined {
     const pool = this.#pool
-    const next = pool.pick(this.#request, this.#triedNow()) ?? pool.pick(this.#request, none)
-    if (next === undefined) return undefined
     if (!pool.budget.take(isAnswered)) {
       pool.figures.retriesRefused += 1
-      if (next.standing.isOut) next.standing.release()
       return undefined
     }
     this.#retries += 1
-    return next
+    return pool.pick(this.#request, this.#triedNow()) ?? pool.pick(this.#request, none)
   }
 
   #triedNow(): readonly UpstreamNode[] {

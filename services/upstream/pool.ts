@@ -137,7 +137,7 @@ export class Pool implements Party {
   /** What becomes of a request for which nobody could be picked. */
   unserved(): Failure {
     this.figures.unserved += 1
-    const reason = this.#resting.length > 0 ? 'breaker_open' : 'no_node'
+    const reason = this.#resting.some(({ standing }) => standing.isOpen) ? 'breaker_open' : 'no_node'
     return { kind: 'unavailable', reason, isUnsent: true }
   }
 

@@ -181,9 +181,10 @@ export const serviceSlice = Type.Object(
     breaker: breakerSlice,
     connections,
     dns,
-    transport: Type.Union([Type.Literal('auto'), Type.Literal('http-proxy')], {
+    transport: Type.Union([Type.Literal('auto'), Type.Literal('direct'), Type.Literal('http-proxy')], {
       default: 'auto',
-      description: 'Which engine sends the requests; both behave the same.'
+      description:
+        "`direct` writes answers straight to the client's connection; `http-proxy` passes them through Fastify (@fastify/http-proxy), for plugins that look at payloads. `auto` is direct, unless a plugin has an onSend hook."
     }),
     tls,
     limit: Type.Optional(limitSchema),

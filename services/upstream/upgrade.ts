@@ -21,13 +21,21 @@ export function sendUpgrade(pool: Pool, request: PoolRequest, sink: HandshakeSin
       node.inFlight -= 1
       if (isTrial) standing.release()
     }
+    const judge = (status: number): void => {
+      if (status >= 500 && pool.health.serverErrors) standing.fail(isTrial, pool.health)
+      else standing.succeed(isTrial)
+    }
     tried.push(node)
     request.onNode(node)
     const outgoing = request.outgoingFor(node)
     current = new Handshake(node.endpoint, headOf(outgoing), outgoing.timeouts, {
+      onWhole: (status, reason, headers, body) => {
+        judge(status)
+        leave()
+        sink.onWhole(status, reason, headers, body)
+      },
       onHead: (status, reason, headers) => {
-        if (status >= 500 && pool.health.serverErrors) standing.fail(isTrial, pool.health)
-        else standing.succeed(isTrial)
+        judge(status)
         sink.onHead(status, reason, headers)
       },
       onData: (chunk) => sink.onData(chunk),

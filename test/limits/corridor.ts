@@ -7,7 +7,7 @@ import { problem } from '../../plugins/problem.ts'
 import { limitByService, limitBySubject, limitEarly } from '../../plugins/rate-limit/rate-limit.ts'
 import { requestId } from '../../plugins/request-id.ts'
 import { compileTable } from '../../routes/table/compile.ts'
-import { openExchange } from '../../routes/table/exchange.ts'
+import { exchangeOpener } from '../../routes/table/exchange.ts'
 import { ServiceRegistry, type Services } from '../../services/services.ts'
 import { openEmbedded } from '../../services/store/embedded.ts'
 import type { Store } from '../../services/store/store.ts'
@@ -54,7 +54,7 @@ export async function corridor(
   const app = newCorridor({
     log: createLog(writer, 'json', 'info'),
     accessLog: { writer, format: 'json' },
-    open: (raw) => openExchange(raw, table, (resource) => doors.includes(resource)),
+    open: exchangeOpener(table, (resource) => doors.includes(resource)),
     pathOf: ({ route, refusal, resource }) =>
       route === undefined && refusal === undefined ? resource : '/__proxy'
   })

@@ -116,7 +116,9 @@ t.test("a body that breaks off breaks the client's too, whatever its framing", a
     const up = await scripted(t, answer, { close: true })
     const { origin } = await startGateway(t, configFor([up.url]))
     const response = await fetch(`${origin}/`).catch((error: unknown) => error as Error)
-    if (response instanceof Response) await t.rejects(response.text(), answer)
+    // What is known to be broken before anything was handed on is refused.
+    if (response instanceof Response && response.status === 502) t.pass('refused')
+    else if (response instanceof Response) await t.rejects(response.text(), answer)
     else t.pass('broken at once')
   }
 })

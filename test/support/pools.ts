@@ -68,7 +68,8 @@ export function ask(
       outgoingFor: (to: UpstreamNode) => ({
         method,
         path: to.base + path,
-        headers: ['Host', to.authority],
+        host: to.authority,
+        headers: '',
         body: undefined,
         length: undefined,
         maxBody: 1024,
@@ -80,6 +81,8 @@ export function ask(
       balanceKey: ({ from, name }: KeySource) => keys[name === '' ? from : `${from}:${name}`]
     }
     const sink: AnswerSink = {
+      onWhole: (code, _reason, _headers, text) =>
+        resolve({ status: code, failure: undefined, body: Buffer.from(text, 'latin1').toString(), node }),
       onHead: (code) => {
         status = code
       },

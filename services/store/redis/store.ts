@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
+import { Redis } from 'ioredis'
 import { StoreUnavailable } from '../../../errors.ts'
 import type { LogFollower, LogListener, Operation, Store } from '../store.ts'
+import { Batch } from './batch.ts'
 import { Breaker } from './breaker.ts'
 import { isTimeout, type RedisClient, withoutCommand } from './client.ts'
 import { type FollowOptions, followStream } from './follow.ts'
@@ -13,6 +15,8 @@ export class RedisStore implements Store {
   readonly #follow: FollowOptions
   readonly #breaker = new Breaker()
   readonly #digests = new WeakMap<Operation<unknown>, string>()
+  /** Undefined in a cluster, where each node has a connection. */
+  readonly #batch: Batch | undefined
   readonly #followers = new Set<LogFollower>()
   #isClosed = false
 
@@ -20,6 +24,7 @@ export class RedisStore implements Store {
     this.client = client
     this.#timeoutMs = timeoutMs
     this.#follow = follow
+    this.#batch = client instanceof Redis ? new Batch(client) : undefined
   }
 
   async get(key: string): Promise<string | undefined> {
@@ -36,12 +41,39 @@ export class RedisStore implements Store {
     return (await this.#call(() => this.client.del(key))) === 1
   }
 
+  /** On the path of every request with an exact limit: one frame, one command, and its write shared with what else is due. */
   async run<Result>(
     operation: Operation<Result>,
     keys: readonly string[],
     args: readonly (string | number)[]
   ): Promise<Result> {
-    return operation.decode(await this.#call(() => this.#evaluate(operation, keys, args)))
+    this.#admit()
+    let raw: unknown
+    try {
+      this.#batch?.join()
+      const sent = this.client.evalsha(this.#digestOf(operation), keys.length, ...keys, ...args)
+      // Inside a cluster there may be redirections, each with the client's own timeout.
+      raw = await (this.#batch === undefined ? bounded(sent, this.#timeoutMs * 2) : sent)
+    } catch (cause) {
+      raw = await this.#sendWhole(cause, operation, keys, args)
+    }
+    this.#breaker.succeeded()
+    return operation.decode(raw)
+  }
+
+  /** The whole script, to a server that does not know it (yet, or after a restart); any other failure is one. */
+  async #sendWhole(
+    cause: unknown,
+    { lua }: Operation<unknown>,
+    keys: readonly string[],
+    args: readonly (string | number)[]
+  ): Promise<unknown> {
+    if (!isNoScript(cause)) throw this.#failed(cause)
+    try {
+      return await this.client.eval(lua, keys.length, ...keys, ...args)
+    } catch (second) {
+      throw this.#failed(second)
+    }
   }
 
   async follow(log: string, listener: LogListener): Promise<LogFollower> {
@@ -68,37 +100,35 @@ export class RedisStore implements Store {
     this.client.disconnect()
   }
 
-  /** Sends the script's digest; the whole script only to a server that does not know it (yet, or after a restart). */
-  async #evaluate(
-    operation: Operation<unknown>,
-    keys: readonly string[],
-    args: readonly (string | number)[]
-  ): Promise<unknown> {
+  #digestOf(operation: Operation<unknown>): string {
     let digest = this.#digests.get(operation)
     if (digest === undefined) {
       digest = createHash('sha1').update(operation.lua).digest('hex')
       this.#digests.set(operation, digest)
     }
-    try {
-      return await this.client.evalsha(digest, keys.length, ...keys, ...args)
-    } catch (error) {
-      if (!(error instanceof Error) || !error.message.startsWith('NOSCRIPT')) throw error
-      return await this.client.eval(operation.lua, keys.length, ...keys, ...args)
-    }
+    return digest
   }
 
   async #call<Value>(command: () => Promise<Value>): Promise<Value> {
-    if (!this.#breaker.allows()) throw unavailable(new Error('The store did not answer a moment ago.'))
+    this.#admit()
     try {
       const value = await bounded(command(), this.#timeoutMs * 2)
       this.#breaker.succeeded()
       return value
     } catch (cause) {
-      // A server that answers with an error is at least quick; only silence is worth a pause.
-      if (isReply(cause)) this.#breaker.succeeded()
-      else this.#breaker.failed()
-      throw unavailable(cause)
+      throw this.#failed(cause)
     }
+  }
+
+  #admit(): void {
+    if (!this.#breaker.allows()) throw unavailable(new Error('The store did not answer a moment ago.'))
+  }
+
+  #failed(cause: unknown): Error {
+    // A server that answers with an error is at least quick; only silence is worth a pause.
+    if (isReply(cause)) this.#breaker.succeeded()
+    else this.#breaker.failed()
+    return unavailable(cause)
   }
 }
 
@@ -112,6 +142,8 @@ function bounded<Value>(promise: Promise<Value>, ms: number): Promise<Value> {
     promise.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }
+
+const isNoScript = (cause: unknown): boolean => cause instanceof Error && cause.message.startsWith('NOSCRIPT')
 
 const isReply = (cause: unknown): cause is Error => cause instanceof Error && cause.name === 'ReplyError'
 

@@ -1,0 +1,112 @@
+import type { Sent } from '../../services/transport/transport.ts'
+import type { OwnHeaders } from './answer-headers.ts'
+import { harmlessTrailers, isEndless } from './answer-headers.ts'
+import { Call } from './call.ts'
+import { dispatch } from './release.ts'
+
+/** Bodies up to this size are worth a copy to save a write. */
+const small = 8192
+
+/** A call whose answer is written straight to the client's connection, as it comes. */
+export class DirectCall extends Call {
+  #isHeadOut = false
+  #held: Buffer | undefined
+
+  protected dispatch(): Sent {
+    return dispatch(this.plan, this, this.request, this.reply)
+  }
+
+  onWhole(status: number, reason: string, headers: string[], body: string): void {
+    this.#writeHead(status, reason, headers)
+    this.isOver = true
+    this.#end(body)
+  }
+
+  onHead(status: number, reason: string, headers: string[]): void {
+    const { plan } = this
+    this.#writeHead(status, reason, headers)
+    if (plan.endsWithToken && this.request.exchange.principal !== undefined && isEndless(headers)) {
+      plan.open.endWithToken(this)
+    }
+  }
+
+  onData(chunk: Buffer): boolean {
+    if (!this.#isHeadOut && this.#held === undefined && chunk.length <= small) {
+      // If this is all, it can share one write with the head.
+      this.#held = chunk
+      return true
+    }
+    return this.#write(this.#release(chunk))
+  }
+
+  onFlush(): void {
+    if (this.isOver) return
+    if (this.#held !== undefined) {
+      this.#write(this.#release())
+      return
+    }
+    if (this.#isHeadOut) return
+    this.#isHeadOut = true
+    // Without this the head of a quiet stream would wait for its first event.
+    this.reply.raw.flushHeaders()
+  }
+
+  onEnd(trailers: string[]): void {
+    this.isOver = true
+    if (trailers.length > 0) this.reply.raw.addTrailers(harmlessTrailers(trailers))
+    this.endAnswer()
+  }
+
+  protected endAnswer(): void {
+    this.#end(this.#held === undefined ? '' : this.#held.toString('latin1'))
+  }
+
+  #writeHead(status: number, reason: string, headers: string[]): void {
+    const { plan, reply } = this
+    const own = reply.getHeaders() as OwnHeaders
+    this.begin(headers)
+    reply.hijack()
+    reply.raw.writeHead(status, reason, plan.answerHeaders.write(status, headers, own, this))
+  }
+
+  #end(rest: string): void {
+    const { raw } = this.reply
+    // A string goes into the same write as the head; latin1 keeps every byte.
+    if (rest === '') raw.end()
+    else raw.end(rest, 'latin1')
+    // The service is done and its clock stopped; a client that does not fetch the rest has one as well.
+    if (raw.writableLength > 0 && this.idle > 0) {
+      const timer = setTimeout(() => {
+        this.request.exchange.reason = 'send_timeout'
+        raw.destroy()
+      }, this.idle).unref()
+      raw.once('close', () => clearTimeout(timer))
+    }
+  }
+
+  /**
+   * A body that broke off must not look complete: the client's connection breaks as well, and where nothing but its end ends a
+   * body it breaks audibly (RFC 9112 8).
+   */
+  protected breakOff(): void {
+    const { raw } = this.reply
+    if (this.request.raw.httpVersion === '1.0') raw.socket?.resetAndDestroy()
+    else raw.destroy()
+  }
+
+  /** What was held back, with what came after it. */
+  #release(chunk?: Buffer): Buffer {
+    const held = this.#held
+    this.#held = undefined
+    if (held === undefined) return chunk!
+    return chunk === undefined ? held : Buffer.concat([held, chunk])
+  }
+
+  #write(chunk: Buffer): boolean {
+    this.#isHeadOut = true
+    const { raw } = this.reply
+    if (raw.write(chunk)) return true
+    raw.once('drain', () => this.sent?.resume())
+    return false
+  }
+}
