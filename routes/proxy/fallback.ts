@@ -49,7 +49,7 @@ class Turn implements PoolRequest, AnswerSink, Sent {
   readonly #call: PoolRequest & AnswerSink
   readonly #request: FastifyRequest
   readonly #reply: FastifyReply
-  readonly #body: BodyCopy | undefined
+  #body: BodyCopy | undefined
   #sent: Sent | undefined
   #first: Failure | undefined
   /** The body, for a service that is asked second. */
@@ -90,13 +90,13 @@ class Turn implements PoolRequest, AnswerSink, Sent {
   }
 
   onWhole(status: number, reason: string, headers: string[], body: string): void {
-    this.#body?.stop()
+    this.#forgetBody()
     this.#call.onWhole(status, reason, headers, body)
   }
 
   onHead(status: number, reason: string, headers: string[]): void {
     this.#isBegun = true
-    this.#body?.stop()
+    this.#forgetBody()
     this.#call.onHead(status, reason, headers)
   }
 
@@ -139,6 +139,13 @@ class Turn implements PoolRequest, AnswerSink, Sent {
 
   balanceKey(source: KeySource): string | undefined {
     return this.#call.balanceKey(source)
+  }
+
+  /** Somebody answers, perhaps for days: what was kept for another is not needed. */
+  #forgetBody(): void {
+    this.#body?.stop()
+    this.#body = undefined
+    this.#again = undefined
   }
 
   /** The service could not be asked; or it could, took too long, and nobody minds asking twice. */

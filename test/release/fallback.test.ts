@@ -113,6 +113,25 @@ t.test('a fixed answer stands in for a service without nodes', async (t) => {
   t.notMatch(text, /tollkeeper_upstream_duration_seconds_count\{[^}]*\} [1-9]/, 'nobody was timed')
 })
 
+t.test('fallback and mirror are the same where answers go through the hooks of plugins', async (t) => {
+  const [other, shadow] = [await echo(t), await echo(t)]
+  const services = { other: { nodes: [other.url] }, shadow: { nodes: [shadow.url] } }
+  const service = { transport: 'http-proxy' }
+  const route = { mirror: { service: 'shadow', methods: ['POST'] } }
+  const second = await start(t, { service: 'other' }, { services, service, route })
+  const answer = await ask('POST', `${second.origin}/orders/1`, { form: 'x'.repeat(30_000) })
+  t.match(answer, { status: 200, text: 'POST /orders/1 30000' })
+  while (shadow.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  const fixed = { status: 503, headers: { location: '/status', 'retry-after': '9' }, body: 'Closed.' }
+  const { origin } = await start(t, fixed, { nodes: [], service })
+  const closed = await ask('GET', `${origin}/orders/1`)
+  t.match(closed, { status: 503, text: 'Closed.' })
+  t.same(
+    ['location', 'retry-after', 'content-type', 'content-length'].map((name) => closed.headers.get(name)),
+    ['/status', '9', 'text/plain; charset=utf-8', '7']
+  )
+})
+
 t.test('a request that may have been seen is not given to somebody else', async (t) => {
   const other = await echo(t)
   const services = { other: { nodes: [other.url] } }
