@@ -3,8 +3,10 @@ import { luaGateway, nginxGateway } from './nginx.ts'
 import type { Launch } from './process.ts'
 import { put, type Workspace } from './workspace.ts'
 
-/** What a gateway is asked to do before it passes a request on. */
-export type Gate = 'none' | 'token' | 'session'
+/** What a gateway is asked to do before it passes a request on; with `session-local` ours asks no store, and the others do as with `session`. */
+export type Gate = 'none' | 'token' | 'session' | 'session-local'
+
+export const hasSession = (gate: Gate): boolean => gate === 'session' || gate === 'session-local'
 
 /** What a candidate needs to know of a scenario. */
 export interface Setting {
@@ -22,7 +24,7 @@ export interface Candidate {
   launch(setting: Setting): Launch
 }
 
-const all: readonly Gate[] = ['none', 'token', 'session']
+const all: readonly Gate[] = ['none', 'token', 'session', 'session-local']
 
 /** Everything that is compared; ratios are to the first and to the naive one. */
 export const candidates = (root: string, peers: string): readonly Candidate[] => [
@@ -36,8 +38,8 @@ export const candidates = (root: string, peers: string): readonly Candidate[] =>
   {
     name: 'nginx+lua',
     needs: 'lua',
-    gates: ['token', 'session'],
-    launch: ({ workspace, gate }) => luaGateway(workspace, gate === 'session' ? 'session' : 'token')
+    gates: ['token', 'session', 'session-local'],
+    launch: ({ workspace, gate }) => luaGateway(workspace, hasSession(gate) ? 'session' : 'token')
   },
   { name: 'HAProxy', needs: 'haproxy', gates: ['none'], launch: haproxy },
   { name: 'Caddy', needs: 'caddy', gates: ['none'], launch: caddy },
@@ -55,7 +57,10 @@ const node =
       upstream: `http://127.0.0.1:${ports.upstream}`,
       redis: ports.redis
     }
-    return { command: process.execPath, args: [file, JSON.stringify({ ...options, secret, gate, routes })] }
+    return {
+      command: process.execPath,
+      args: [file, JSON.stringify({ ...options, secret, gate: hasSession(gate) ? 'session' : gate, routes })]
+    }
   }
 
 /** Ours, with everything on that is on when nobody says anything: ids, metrics, access log, timeouts. */
@@ -64,17 +69,18 @@ function tollkeeper(root: string, { workspace, gate, routes }: Setting): Launch 
   const paths = routes === 0 ? ['/*'] : Array.from({ length: routes }, (_, index) => `/service-${index}/*`)
   const auth =
     gate === 'none' ? 'none' : { mode: 'required', session: gate === 'token' ? 'stateless' : 'revocable' }
-  const limit = { qps: 1_000_000, slack: 100_000, by: 'subject' }
+  const scope = gate === 'session-local' ? 'local' : 'exact'
+  const limit = { qps: 1_000_000, slack: 100_000, by: 'subject', scope }
   const config = {
     listen: { public: `127.0.0.1:${ports.gateway}`, admin: `127.0.0.1:${ports.admin}` },
-    ...(gate === 'session' && { store: { driver: 'redis', url: `redis://127.0.0.1:${ports.redis}` } }),
+    ...(hasSession(gate) && { store: { driver: 'redis', url: `redis://127.0.0.1:${ports.redis}` } }),
     services: { bench: { nodes: [`http://127.0.0.1:${ports.upstream}`] } },
     routes: paths.map((path, index) => ({
       id: `route-${index}`,
       path,
       service: 'bench',
       auth,
-      ...(gate === 'session' && { limit })
+      ...(hasSession(gate) && { limit })
     })),
     ...(gate !== 'none' && {
       auth: { issuer: 'bench', audience: 'api', access: '6h', idle: '6h', keys: { path: 'keys.json' } }

@@ -7,10 +7,12 @@ export interface Result {
   readonly samples: ReadonlyMap<string, readonly Sample[]>
 }
 
-export interface Miss {
+/** Something that was promised, and what came of it. */
+export interface Finding {
   readonly scenario: string
-  readonly rival: string
-  readonly ratio: number
+  /** What the number is of, as it is read behind it. */
+  readonly what: string
+  readonly found: number
   readonly target: number
 }
 
@@ -28,16 +30,65 @@ export function ratio({ samples }: Result, name: string, rival: string): number 
   return median(ours.slice(0, theirs.length).map(({ cpu }, round) => cpu / theirs[round]!.cpu))
 }
 
-/** Where ours needs more than the target and `slack` (0.15 for 15 %) on top. */
-export function misses(results: readonly Result[], slack: number): readonly Miss[] {
-  return results.flatMap((result) =>
-    Object.entries(result.scenario.targets).flatMap(([rival, target]) => {
-      const found = ratio(result, 'Tollkeeper', rival)
-      const isMissed = found !== undefined && found > target * (1 + slack)
-      return isMissed ? [{ scenario: result.scenario.id, rival, ratio: found, target }] : []
-    })
+/** Everything that a scenario promises and that could be measured in this run. */
+export function findings(result: Result, all: readonly Result[]): readonly Finding[] {
+  const { scenario, samples } = result
+  const ours = samples.get('Tollkeeper')
+  if (ours === undefined) return []
+  const { memory, p99 = {}, own = {} } = scenario.bounds ?? {}
+  const found: [string, number | undefined, number][] = [
+    ...entries(scenario.targets).map(
+      ([rival, target]) =>
+        [`x ${rival}`, ratio(result, 'Tollkeeper', rival), target] as [string, number, number]
+    ),
+    ...entries(p99).map(
+      ([rival, target]) =>
+        [`x ${rival}'s p99`, shareOf(samples, rival, (sample) => sample.p99), target] as [
+          string,
+          number,
+          number
+        ]
+    ),
+    ...entries(own).map(
+      ([id, target]) =>
+        [
+          `x our own ${id}`,
+          overOwn(
+            ours,
+            all.find((other) => other.scenario.id === id)
+          ),
+          target
+        ] as [string, number, number]
+    ),
+    ['MiB resident', memory === undefined ? undefined : middle(ours).memory, memory ?? 0],
+    ['failed requests', ours.reduce((sum, { refused, broken }) => sum + refused + broken, 0), 0]
+  ]
+  return found.flatMap(([what, value, target]) =>
+    value === undefined ? [] : [{ scenario: scenario.id, what, found: value, target }]
   )
 }
+
+const entries = (targets: Readonly<Record<string, number>>) => Object.entries(targets)
+
+function shareOf(
+  samples: Result['samples'],
+  rival: string,
+  value: (sample: Sample) => number
+): number | undefined {
+  const theirs = samples.get(rival)
+  return theirs && value(middle(samples.get('Tollkeeper')!)) / value(middle(theirs))
+}
+
+function overOwn(ours: readonly Sample[], other: Result | undefined): number | undefined {
+  const theirs = other?.samples.get('Tollkeeper')
+  return theirs && middle(ours).cpu / middle(theirs).cpu
+}
+
+/** Where ours needs more than the target and `slack` (0.15 for 15 %) on top. */
+export const misses = (results: readonly Result[], slack: number): readonly Finding[] =>
+  results
+    .flatMap((result) => findings(result, results))
+    .filter(({ found, target }) => found > target * (1 + slack))
 
 const columns = [
   '',
@@ -52,7 +103,7 @@ const columns = [
 ] as const
 
 /** One scenario as a Markdown table, and what became of its targets. */
-export function tableOf(result: Result): string {
+export function tableOf(result: Result, all: readonly Result[] = [result]): string {
   const rows = [...result.samples].map(([name, samples]) => {
     const { cpu, p50, p99, memory, busy } = middle(samples)
     const failed = samples.reduce((sum, { refused, broken }) => sum + refused + broken, 0)
@@ -61,18 +112,16 @@ export function tableOf(result: Result): string {
     return [name, ...cells, memory.toFixed(0), `${(busy * 100).toFixed(0)} %`, String(failed)]
   })
   const { id, title } = result.scenario
-  return `### ${id}: ${title}\n\n${lines([[...columns], ...rows])}\n\n${verdicts(result)}\n`
+  return `### ${id}: ${title}\n\n${lines([[...columns], ...rows])}\n\n${verdicts(result, all)}\n`
 }
 
-function verdicts(result: Result): string {
-  return Object.entries(result.scenario.targets)
-    .flatMap(([rival, target]) => {
-      const found = ratio(result, 'Tollkeeper', rival)
-      if (found === undefined) return []
-      return [`${found <= target ? 'met' : 'MISSED'}: ${found.toFixed(2)} x ${rival} (target ${target})`]
+const verdicts = (result: Result, all: readonly Result[]): string =>
+  findings(result, all)
+    .map(({ what, found, target }) => {
+      const isWhole = Number.isInteger(target) && target === 0
+      return `${found <= target ? 'met' : 'MISSED'}: ${isWhole ? found : found.toFixed(2)} ${what} (target ${target})`
     })
     .join('  \n')
-}
 
 function lines([head = [], ...rows]: readonly (readonly string[])[]): string {
   const widths = head.map((_, column) => Math.max(3, ...[head, ...rows].map((row) => row[column]!.length)))

@@ -4,6 +4,16 @@ import type { Load } from './load.ts'
 /** How much CPU ours may use, as a share of another's in the same run. */
 export type Targets = Readonly<Record<string, number>>
 
+/** What ours promises besides CPU. */
+export interface Bounds {
+  /** p99 at most this share of a rival's. */
+  readonly p99?: Targets
+  /** Resident MiB after the load. */
+  readonly memory?: number
+  /** CPU at most this many times that of ours in another scenario of the same run. */
+  readonly own?: Targets
+}
+
 export interface Scenario {
   readonly id: string
   readonly title: string
@@ -11,6 +21,8 @@ export interface Scenario {
   readonly gate: Gate
   readonly routes: number
   readonly targets: Targets
+  /** No scenario may have a failed request; these come on top. */
+  readonly bounds?: Bounds
 }
 
 const plain = { gate: 'none', routes: 0 } as const
@@ -41,20 +53,36 @@ export const scenarios: readonly Scenario[] = [
     targets: { nginx: 3, 'naive Fastify': 0.3, 'nginx+lua': 0.65 }
   },
   {
+    id: 'S3-local',
+    title: 'GET with a token, a session and a limit per user, ours counted by the process',
+    load: 'token',
+    gate: 'session-local',
+    routes: 0,
+    targets: { nginx: 2.7, 'naive Fastify': 0.27, 'nginx+lua': 0.58 }
+  },
+  {
     ...plain,
     id: 'S4',
     title: 'POST, 10 KiB there and back',
     load: 'post',
     targets: { nginx: 2.9, 'naive Fastify': 0.4 }
   },
-  { ...plain, id: 'S5', title: 'GET, 1 MiB', load: 'large', targets: { nginx: 1, 'naive Fastify': 0.6 } },
+  {
+    ...plain,
+    id: 'S5',
+    title: 'GET, 1 MiB',
+    load: 'large',
+    targets: { nginx: 1, 'naive Fastify': 0.6 },
+    bounds: { p99: { 'naive Fastify': 0.5 } }
+  },
   {
     id: 'S6',
     title: 'GET over 1,000 routes',
     load: 'routes',
     gate: 'none',
     routes: 1000,
-    targets: { nginx: 2.4, 'naive Fastify': 0.3 }
+    targets: { nginx: 2.4, 'naive Fastify': 0.3 },
+    bounds: { memory: 130, own: { S1: 1.15 } }
   },
   {
     ...plain,

@@ -1,10 +1,11 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { type Rate, rateOf, type Verdict } from '../../services/limits/bucket.ts'
+import { rateOf } from '../../services/limits/bucket.ts'
 import { Limits } from '../../services/limits/limits.ts'
 import { type LimitOptions, type RouteLimitOptions, routeLimitSchema } from '../../services/limits/slice.ts'
 import type { CanaryOptions } from '../../services/release/slice.ts'
 import type { Services } from '../../services/services.ts'
+import type { Store } from '../../services/store/store.ts'
 import { definePlugin, type Note, type RouteInfo, type Step } from '../plugin.ts'
 import { type KeyOf, keyBy, needsPrincipal } from '../request-key.ts'
 import { type ShownLimit, settle, showLimit } from './fields.ts'
@@ -24,8 +25,8 @@ export const limitEarly = definePlugin({
 
   setup(app, _options, services) {
     app.decorateRequest('tightest', undefined)
-    const take = takerOf(app, services)
-    return (route: LimitedRoute) => routeStep(take, route, (by) => !needsPrincipal(by))
+    const counter = counterOf(app, services)
+    return (route: LimitedRoute) => routeStep(counter, route, (by) => !needsPrincipal(by))
   }
 })
 
@@ -34,8 +35,8 @@ export const limitBySubject = definePlugin({
   key: 'limit-by-subject',
 
   setup(app, _options, services) {
-    const take = takerOf(app, services)
-    return (route: LimitedRoute) => routeStep(take, route, needsPrincipal)
+    const counter = counterOf(app, services)
+    return (route: LimitedRoute) => routeStep(counter, route, needsPrincipal)
   }
 })
 
@@ -44,18 +45,18 @@ export const limitByService = definePlugin({
   key: 'limit-by-service',
 
   setup(app, _options, services) {
-    const take = takerOf(app, services)
+    const counter = counterOf(app, services)
     return (route: LimitedRoute) => {
-      const stable = serviceStep(take, route, route.service, route.serviceLimit)
+      const stable = serviceStep(counter, route, route.service, route.serviceLimit)
       const { canary } = route
       if (canary === undefined) return stable
-      return bySide(stable, serviceStep(take, route, canary.service, route.canaryLimit))
+      return bySide(stable, serviceStep(counter, route, canary.service, route.canaryLimit))
     }
   }
 })
 
 function serviceStep(
-  take: Taker,
+  counter: Counter,
   route: LimitedRoute,
   service: string,
   limit: LimitOptions | undefined
@@ -64,7 +65,7 @@ function serviceStep(
   // A client that sees both limits has to be able to tell them apart.
   const name = route.limit !== undefined && route.id === service ? `service:${service}` : service
   const shown = showLimit(name, limit.qps, 'service_limit')
-  return step(take, limit, shown, `service:${service}`, keyBy('route'))
+  return step(counter, limit, shown, `service:${service}`, keyBy('route'))
 }
 
 /** Counts where the request goes: the two sides of a canary have the limits of their own services. */
@@ -79,24 +80,29 @@ function bySide(stable: ExplainedStep | undefined, canary: ExplainedStep | undef
 
 type ExplainedStep = Step & { readonly explain: NonNullable<Step['explain']> }
 
-function routeStep(take: Taker, route: LimitedRoute, isHere: (by: string) => boolean): Step | undefined {
+function routeStep(counter: Counter, route: LimitedRoute, isHere: (by: string) => boolean): Step | undefined {
   const { limit, id } = route
   if (limit === undefined || !isHere(limit.by)) return undefined
-  return step(take, limit, showLimit(id, limit.qps, 'route_limit'), `route:${id}`, keyBy(limit.by))
+  return step(counter, limit, showLimit(id, limit.qps, 'route_limit'), `route:${id}`, keyBy(limit.by))
 }
 
 function step(
-  take: Taker,
+  { limits, store }: Counter,
   options: LimitOptions & { readonly by?: string },
   shown: ShownLimit,
   prefix: string,
   keyOf: KeyOf
 ): ExplainedStep {
   const rate = rateOf(options)
-  const count: Step = async (request, reply) => {
-    settle(shown, await take(`${prefix}:${keyOf(request)}`, rate), request, reply)
-  }
-  const { by = 'service', qps, slack } = options
+  const isLocal = options.scope === 'local'
+  // Nothing to wait for, no promise.
+  const count: Step = isLocal
+    ? (request, reply) =>
+        settle(shown, limits.takeLocally(`${prefix}:${keyOf(request)}`, rate), request, reply)
+    : async (request, reply) => {
+        settle(shown, await limits.take(store, `${prefix}:${keyOf(request)}`, rate), request, reply)
+      }
+  const { by = 'service', qps, slack, scope } = options
   return Object.assign(count, {
     explain(request: FastifyRequest, note: Note): 'not asked' {
       // What a header holds may be secret.
@@ -105,6 +111,7 @@ function step(
         qps,
         slack,
         by,
+        scope,
         ...(!by.startsWith('header:') && { counts: keyOf(request) })
       })
       // To look would be to count.
@@ -113,10 +120,14 @@ function step(
   })
 }
 
-type Taker = (key: string, rate: Rate) => Promise<Verdict>
+/** Where a step's requests are counted. */
+interface Counter {
+  readonly limits: Limits
+  readonly store: Store
+}
 
 /** One `Limits` for the whole process, so that what is known of an outage outlives a reload. */
-function takerOf({ log }: FastifyInstance, { store, shared }: Services): Taker {
+function counterOf({ log }: FastifyInstance, { store, shared }: Services): Counter {
   const limits = shared(
     'limits',
     () =>
@@ -125,5 +136,5 @@ function takerOf({ log }: FastifyInstance, { store, shared }: Services): Taker {
         onRecovery: () => log.info('the store answers again: limits are shared again')
       })
   )
-  return (key, rate) => limits.take(store, key, rate)
+  return { limits, store }
 }

@@ -16,11 +16,19 @@ export interface LimitsEvents {
  */
 export class Limits {
   readonly #events: LimitsEvents
+  /** Of limits that are counted here alone, store or not. */
+  readonly #own = new LocalBuckets()
+  /** What stands in for the store's while it is away. */
   readonly #local = new LocalBuckets()
   #isOut = false
 
   constructor(events: LimitsEvents) {
     this.#events = events
+  }
+
+  /** Counts for this process alone. */
+  takeLocally(key: string, rate: Rate): Verdict {
+    return this.#own.take(key, rate)
   }
 
   async take(store: Store, key: string, rate: Rate): Promise<Verdict> {

@@ -2,12 +2,19 @@ import { type Rate, take, type Verdict } from './bucket.ts'
 
 const atMost = 50_000
 
+/** When its last permission was due, in microseconds; undefined before the first. */
+interface Bucket {
+  time: number | undefined
+}
+
 /**
- * Buckets of this process alone: what a limit falls back on while the store is away. Bounded: beyond 50,000 keys the one that came
- * first is forgotten, which makes it a new client again.
+ * Buckets of this process alone: for limits that ask no store, and what the others fall back on while the store is away. Bounded: of more
+ * than 50,000 keys those are forgotten that were not used for longest, half of them at a time, which makes them new clients again.
  */
 export class LocalBuckets {
-  readonly #times = new Map<string, number>()
+  /** Two generations, so that a bucket in use is neither moved nor deleted to keep the order of use. */
+  #recent = new Map<string, Bucket>()
+  #older = new Map<string, Bucket>()
   readonly #now: () => number
 
   /** `now` in milliseconds; it must never go back. */
@@ -16,15 +23,24 @@ export class LocalBuckets {
   }
 
   take(key: string, rate: Rate): Verdict {
-    const { time, verdict } = take(this.#times.get(key), Math.round(this.#now() * 1000), rate)
-    // Deleted first, so that the map's order is the order of use.
-    this.#times.delete(key)
-    this.#times.set(key, time)
-    if (this.#times.size > atMost) this.#times.delete(this.#times.keys().next().value!)
+    const bucket = this.#recent.get(key) ?? this.#remember(key)
+    const { time, verdict } = take(bucket.time, Math.round(this.#now() * 1000), rate)
+    bucket.time = time
     return verdict
   }
 
   clear(): void {
-    this.#times.clear()
+    this.#recent.clear()
+    this.#older.clear()
+  }
+
+  #remember(key: string): Bucket {
+    const bucket = this.#older.get(key) ?? { time: undefined }
+    if (this.#recent.size >= atMost / 2) {
+      this.#older = this.#recent
+      this.#recent = new Map()
+    }
+    this.#recent.set(key, bucket)
+    return bucket
   }
 }

@@ -13,6 +13,11 @@ const rate = {
     minimum: 0,
     maximum: 1_000_000
   }),
+  scope: Type.Union([Type.Literal('exact'), Type.Literal('local')], {
+    description:
+      '`exact`: all gateways on a store count together, at the price of a store call for each request. `local`: each process counts for itself and lets that many through, without a store call.',
+    default: 'exact'
+  }),
   mode: Type.Literal('reject', {
     description: 'What happens to a request too many: it is refused with 429.',
     default: 'reject'

@@ -1,3 +1,6 @@
+/** The longest a timer of Node can wait. */
+const longest = 2 ** 31 - 1
+
 /**
  * A deadline that is set anew many times a second and hardly ever met. Moving it is writing a number: the one timer behind it is left to
  * run and looks, when it rings, whether it was too early.
@@ -38,7 +41,7 @@ export class Alarm {
   #run(now: number): void {
     clearTimeout(this.#timer)
     this.#ringsAt = this.#due
-    this.#timer = setTimeout(this.#ring, Math.ceil(this.#due - now)).unref()
+    this.#timer = setTimeout(this.#ring, Math.min(longest, Math.ceil(this.#due - now))).unref()
   }
 
   readonly #ring = (): void => {

@@ -12,6 +12,9 @@ export interface ClientLimits {
   readonly maxQueue: number
 }
 
+/** Large bodies come in fewer pieces; small ones touch only the first pages of it. */
+const readSize = 256 * 1024
+
 /** The connections to one node: idle ones are taken youngest first, new ones up to a cap, and beyond it a bounded queue. */
 export class NodeClient {
   readonly #endpoint: Endpoint
@@ -85,7 +88,7 @@ export class NodeClient {
   }
 
   #connect(waiter: Waiter): void {
-    this.#buffer ??= Buffer.allocUnsafeSlow(64 * 1024)
+    this.#buffer ??= Buffer.allocUnsafeSlow(readSize)
     const connection = new Connection(
       this.#endpoint,
       this.#buffer,

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { Sample } from '../../bench/measure.ts'
 import { plot } from '../../bench/plot.ts'
-import { middle, misses, type Result, ratio, tableOf } from '../../bench/report.ts'
+import { findings, middle, misses, type Result, ratio, tableOf } from '../../bench/report.ts'
 import { scenarios } from '../../bench/scenarios.ts'
 
 const sample = (cpu: number, broken = 0): Sample => ({
@@ -26,8 +26,34 @@ t.test('compares candidates round by round, so that a slow round counts for both
 })
 
 t.test('names the targets that are missed by more than the slack', async (t) => {
-  t.same(misses([result], 0.15), [{ scenario: 'S1', rival: 'nginx', ratio: 2.5, target: 2 }])
-  t.same(misses([result], 0.3), [])
+  const failed = { scenario: 'S1', what: 'failed requests', found: 1, target: 0 }
+  t.same(misses([result], 0.15), [{ scenario: 'S1', what: 'x nginx', found: 2.5, target: 2 }, failed])
+  t.same(misses([result], 0.3), [failed])
+})
+
+t.test("holds ours to its memory, to a rival's slowest answers and to its own cost elsewhere", async (t) => {
+  const other: Result = {
+    scenario: {
+      ...scenarios[0]!,
+      id: 'S6',
+      targets: {},
+      bounds: { memory: 70, p99: { nginx: 0.5, Caddy: 0.1 }, own: { S1: 1.1, S9: 1 } }
+    },
+    samples: new Map([
+      ['nginx', [sample(10)]],
+      ['Tollkeeper', [sample(36)]]
+    ])
+  }
+  t.same(
+    findings(other, [result, other]).map(({ what, found, target }) => [what, found, target]),
+    [
+      ["x nginx's p99", 1, 0.5],
+      ['x our own S1', 1.2, 1.1],
+      ['MiB resident', 80, 70],
+      ['failed requests', 0, 0]
+    ],
+    'what was not measured promises nothing'
+  )
 })
 
 t.test('shows failed requests in the table, and which targets were met', async (t) => {

@@ -43,6 +43,21 @@ t.test('counts down on every answer, refuses with 429, and says when to come bac
   })
 })
 
+t.test('a limit of scope "local" is counted by each process for itself, and outlives a reload', async (t) => {
+  const routes = [{ id: 'a', path: '/a', limit: { ...slow, slack: 1, scope: 'local' } }]
+  const first = await corridor(t, { routes })
+  const statuses = async (origin: string) => {
+    const answers = [await ask('GET', `${origin}/a`), await ask('GET', `${origin}/a`)]
+    return answers.map(({ status }) => status)
+  }
+  t.same(await statuses(first.origin), [200, 200])
+  t.equal((await ask('GET', `${first.origin}/a`)).status, 429)
+  const reloaded = await corridor(t, { routes, services: first.services })
+  t.same(await statuses(reloaded.origin), [429, 429])
+  const other = await corridor(t, { routes, store: first.services.store })
+  t.same(await statuses(other.origin), [200, 200], 'another process on the same store knows nothing of it')
+})
+
 t.test('what Retry-After says is true: after that time one request passes', async (t) => {
   const { origin } = await corridor(t, {
     routes: [{ id: 'a', path: '/a', limit: { ...slow, qps: 1 } }]
