@@ -14,7 +14,11 @@ export async function openNodeOverrides(
   const overrides = await shared(
     'node-overrides',
     () => NodeOverrides.open(store),
-    async (opening) => (await opening).close()
+    (opening) =>
+      opening.then(
+        (opened) => opened.close(),
+        () => {}
+      )
   )
   const leave = await overrides.join(pools.values())
   shared(
