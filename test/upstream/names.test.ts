@@ -1,5 +1,8 @@
 import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import { join } from 'node:path'
 import t from 'tap'
+import { authority, certificate, privateKey } from '../support/certificates.ts'
 import { dnsServer } from '../support/dns-server.ts'
 import { startGateway } from '../support/gateway.ts'
 import { ask, openPool, until } from '../support/pools.ts'
@@ -112,6 +115,32 @@ t.test('SRV records say at which ports a service is; the best priority counts', 
   for (let count = 0; count < 8; count += 1) t.equal((await ask(pool)).status, 200)
   t.same([one.requests.length, two.requests.length, spare.requests.length], [2, 6, 0])
   t.same([...new Set(hosts)], ['orders.example'], 'the Host header is that of the url')
+})
+
+t.test('a certificate is for the name, wherever that leads, and checks ask for it as well', async (t) => {
+  let checks = 0
+  const secure = createSecureServer({ key: privateKey, cert: certificate }, (request, response) => {
+    if (request.url === '/healthz') checks += 1
+    response.end('secret')
+  })
+  const port = await listen(t, secure)
+  const names = await dnsServer(t, { 'up.example': { a: ['127.0.0.1'] }, 'no.example': { a: ['127.0.0.1'] } })
+  const ca = join(t.testdir({ 'ca.pem': authority }), 'ca.pem')
+  const active = { interval: '100ms', unhealthyAfter: 1, healthyAfter: 1, path: '/healthz' }
+  const service = (type: string) => ({
+    nodes: [`https://up.example:${port}`, `https://no.example:${port}`],
+    dns: { servers: [names.address] },
+    tls: { ca },
+    health: { active: { ...active, type } }
+  })
+  for (const type of ['http', 'tcp']) {
+    const { pool } = openPool(t, service(type))
+    await pool.located()
+    await until(() => pool.nodes[1]!.health === 'failing', 'the wrong name is found out')
+    if (type === 'http') await until(() => checks > 1, 'the right one is checked')
+    t.equal(pool.nodes[0]!.health, 'well')
+    for (let count = 0; count < 4; count += 1) t.equal((await ask(pool)).body, 'secret')
+  }
 })
 
 t.test('a gateway knows the names before it serves, and a name nobody knows stops nothing', async (t) => {
