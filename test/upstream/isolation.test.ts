@@ -77,3 +77,24 @@ t.test('a node that stalls or resets slows neither another service nor its own f
   await until(() => done >= 50, 'the good node answered the others')
   leave.abort()
 })
+
+t.test('a node that dies under load costs no GET anything', async (t) => {
+  const start = () => httpUpstream(t, (_, response) => setTimeout(() => response.end('ok'), 10))
+  const [dies, stays] = [await start(), await start()]
+  const { origin } = await startGateway(t, configFor([dies.url, stays.url]))
+  const statuses: number[] = []
+  const client = async () => {
+    for (let count = 0; count < 40; count += 1) {
+      const response = await fetch(`${origin}/`)
+      await response.text()
+      statuses.push(response.status)
+    }
+  }
+  const clients = Promise.all(Array.from({ length: 8 }, client))
+  await until(() => statuses.length > 120, 'there is some load')
+  dies.server.close()
+  dies.server.closeAllConnections()
+  await clients
+  t.same([...new Set(statuses)], [200])
+  t.equal(statuses.length, 320)
+})

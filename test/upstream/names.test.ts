@@ -160,6 +160,21 @@ t.test('a gateway knows the names before it serves, and a name nobody knows stop
   }
 })
 
+t.test('a name server that says nothing holds nobody up for longer than its timeout', async (t) => {
+  const names = await dnsServer(t, {})
+  names.mode = 'silent'
+  const { pool } = openPool(t, {
+    nodes: ['http://a.example:1'],
+    dns: { servers: [names.address], timeout: '100ms' }
+  })
+  await pool.located()
+  t.equal(pool.figures.resolveFailures, 0, 'it is still being asked')
+  t.match((await ask(pool)).failure, { reason: 'no_node' })
+  names.mode = 'answer'
+  names.records['a.example'] = { a: ['127.0.0.1'] }
+  await until(() => pool.nodes[0]!.nodes.length === 1, 'it is found after all')
+})
+
 t.test('a name server that is no address refuses the config, and the old one serves on', async (t) => {
   const up = await httpUpstream(t, (_, response) => response.end('ok'))
   const { origin, reconfigure } = await startGateway(t, configFor([up.url]))
