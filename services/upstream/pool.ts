@@ -201,7 +201,11 @@ export class Pool implements Party {
     this.#resting = out
     let total = 0
     for (const { weight } of this.#ready) total += weight
-    for (const node of this.#ready) node.share = (node.weight * this.#ready.length) / total
+    for (const node of this.#ready) {
+      node.share = (node.weight * this.#ready.length) / total
+      // What was saved up under other weights would be paid back in one run.
+      node.current = 0
+    }
   }
 }
 

@@ -39,6 +39,14 @@ t.test('round-robin takes turns evenly, not in blocks', async (t) => {
   t.same(picked, ['n2', 'n1', 'n2', 'n2', 'n1', 'n2'])
 })
 
+t.test('weights that change hold at once, whatever was saved up under the old ones', async (t) => {
+  const { pool, reload } = openPool(t, { nodes: [at(1, 1000), at(2)] })
+  for (let count = 0; count < 500; count += 1) pool.pick(withKey(undefined), none)
+  const next = await reload({ nodes: [at(1), at(2)] })
+  const picked = Array.from({ length: 6 }, () => next.pick(withKey(undefined), none)!.name)
+  t.same(picked, ['n1', 'n2', 'n1', 'n2', 'n1', 'n2'])
+})
+
 t.test('least-connections leaves a node that is busy alone', async (t) => {
   const waiting: (() => void)[] = []
   const slow = await httpUpstream(t, (_, response) => waiting.push(() => response.end('slow')))
