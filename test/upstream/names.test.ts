@@ -39,7 +39,16 @@ t.test('each address of a name gets its share, and a change is followed', async 
   for (let count = 0; count < 10; count += 1) t.equal((await ask(pool)).status, 200)
   t.same(counts, { one: 5, two: 5 })
   t.equal(pool.nodes.length, 1, 'it is one node to whoever looks after it')
-  const [stays] = pool.nodes[0]!.nodes
+  const nodes = [...pool.nodes[0]!.nodes]
+  const asked = names.questions
+  names.records['orders.example'] = { a: ['127.0.0.2', '127.0.0.1', '127.0.0.2'] }
+  await until(() => names.questions >= asked + 6, 'the name is resolved again')
+  t.equal(pool.nodes[0]!.nodes.length, 2)
+  const isSame = pool.nodes[0]!.nodes.every((node, index) => node === nodes[index])
+  t.ok(isSame, 'another order is no change, nor is an address given twice')
+  for (let count = 0; count < 10; count += 1) await ask(pool)
+  t.same(counts, { one: 10, two: 10 })
+  const [stays] = nodes
   names.records['orders.example'] = { a: ['127.0.0.1'] }
   await until(() => pool.nodes[0]!.nodes.length === 1, 'the second address is forgotten')
   t.equal(pool.nodes[0]!.nodes[0], stays, 'what stays keeps its connections')
