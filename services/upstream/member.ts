@@ -172,25 +172,33 @@ export class Member {
     if (checks !== undefined) this.#checkers.set(node, new Checker(node, checks))
   }
 
-  /** Where the name leads now: what is there already stays as it is. */
+  /** Where the name leads now: what is there already stays as it is. Name servers like to change the order; that is no change. */
   readonly #onAddresses = (addresses: readonly Address[]): void => {
-    const known = new Map(this.#nodes.map((node) => [`${node.endpoint.host} ${node.endpoint.port}`, node]))
-    const next = new Map<string, UpstreamNode>()
-    const { weight, checks, state } = this.#settings
-    for (const address of addresses) {
-      const key = `${address.host} ${address.port}`
-      const node = known.get(key) ?? this.#nodeAt(address)
-      node.factor = address.factor
-      node.weight = weight * address.factor
-      next.set(key, node)
-      if (!known.delete(key) && state !== 'down') this.#recheck(node, checks)
+    const wanted = new Map(addresses.map((address) => [keyOf(address), address]))
+    const gone = this.#nodes.filter(({ endpoint }) => !wanted.has(keyOf(endpoint)))
+    const next = this.#nodes.filter(({ endpoint }) => wanted.has(keyOf(endpoint)))
+    let hasChanged = gone.length > 0
+    for (const node of next) {
+      const { factor } = wanted.get(keyOf(node.endpoint))!
+      if (node.factor !== factor) hasChanged = true
+      node.factor = factor
+      wanted.delete(keyOf(node.endpoint))
     }
-    for (const node of known.values()) {
+    if (!hasChanged && wanted.size === 0) return
+    const { weight, checks, state } = this.#settings
+    for (const address of wanted.values()) {
+      const node = this.#nodeAt(address)
+      node.factor = address.factor
+      next.push(node)
+      if (state !== 'down') this.#recheck(node, checks)
+    }
+    for (const node of next) node.weight = weight * node.factor
+    for (const node of gone) {
       this.#recheck(node, undefined)
       node.client.close()
     }
-    this.#leaving = [...this.#leaving, ...known.values()].filter(({ inFlight }) => inFlight > 0)
-    this.#nodes = [...next.values()]
+    this.#leaving = [...this.#leaving, ...gone].filter(({ inFlight }) => inFlight > 0)
+    this.#nodes = next
     this.#options.onChange()
   }
 
@@ -208,3 +216,5 @@ export class Member {
     })
   }
 }
+
+const keyOf = ({ host, port }: { readonly host: string; readonly port: number }): string => `${host} ${port}`

@@ -108,20 +108,21 @@ export class NameFollower {
   async #resolve(host: string): Promise<Found> {
     if (isIP(host) !== 0) return { hosts: [host], ttl: Number.POSITIVE_INFINITY }
     const { family, servers } = this.#settings
-    const [four, six] = await Promise.all([
+    const isSystem = servers.length === 0
+    const [four, six, hosts] = await Promise.all([
       family === 'ipv6' ? nobody : this.#resolver.resolve4(host, { ttl: true }).catch(() => nobody),
-      family === 'ipv4' ? nobody : this.#resolver.resolve6(host, { ttl: true }).catch(() => nobody)
+      family === 'ipv4' ? nobody : this.#resolver.resolve6(host, { ttl: true }).catch(() => nobody),
+      isSystem ? systemLookup(host, family) : undefined
     ])
     // A machine with both has one record of each: it would count twice.
     const records = family === 'auto' && four.length > 0 ? four : [...four, ...six]
-    if (records.length > 0) {
-      return {
-        hosts: records.map(({ address }) => address),
-        ttl: Math.min(...records.map(({ ttl }) => ttl))
-      }
+    const ttl = Math.min(...records.map(({ ttl }) => ttl))
+    if (hosts === undefined) {
+      if (records.length === 0) throw new Error('no answer')
+      return { hosts: records.map(({ address }) => address), ttl }
     }
-    if (servers.length > 0) throw new Error('no answer')
-    return { hosts: await systemLookup(host, family), ttl: systemTTL }
+    // What the system says holds, since it knows its hosts file and search domains; the records say for how long.
+    return { hosts, ttl: records.some(({ address }) => hosts.includes(address)) ? ttl : systemTTL }
   }
 }
 
@@ -138,7 +139,7 @@ interface Answer {
 
 const nobody: readonly { readonly address: string; readonly ttl: number }[] = []
 
-/** What the hosts file or a search domain knows has no time to live: seconds until it is looked up again. */
+/** What only the system knows has no time to live: seconds until it is looked up again. */
 const systemTTL = 10
 
 const addressed = ({ hosts, ttl }: Found, port: number, factor: number): Answer => ({

@@ -155,9 +155,16 @@ export class Pool implements Party {
     return this.#balance.pick(ready, tried, request, this.pickedAt)
   }
 
-  /** Settles when it is known where the nodes are; where a name is not answered for, it is tried further in the background. */
+  /** Settles when it is known where the nodes are. Nobody waits for a name server that takes its time: names are asked for further. */
   async located(): Promise<void> {
-    await Promise.all(this.nodes.map(({ located }) => located))
+    const waiting = this.nodes.flatMap(({ located }) => located ?? [])
+    if (waiting.length === 0) return
+    let timer: NodeJS.Timeout | undefined
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, this.common.names.timeout)
+    })
+    await Promise.race([Promise.all(waiting), patience])
+    clearTimeout(timer)
   }
 
   /** This config serves from here on: its weights, limits and checks are the ones that count. */
@@ -194,7 +201,11 @@ export class Pool implements Party {
     this.#resting = out
     let total = 0
     for (const { weight } of this.#ready) total += weight
-    for (const node of this.#ready) node.share = (node.weight * this.#ready.length) / total
+    for (const node of this.#ready) {
+      node.share = (node.weight * this.#ready.length) / total
+      // What was saved up under other weights would be paid back in one run.
+      node.current = 0
+    }
   }
 }
 

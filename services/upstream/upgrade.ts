@@ -12,30 +12,33 @@ export function sendUpgrade(pool: Pool, request: PoolRequest, sink: HandshakeSin
   const tried: UpstreamNode[] = []
   const attempt = (node: UpstreamNode): void => {
     const { standing } = node
-    const isTrial = standing.isOut
-    node.inFlight += 1
+    let isTrial = standing.isOut
     let isAtNode = true
+    const judge = (isGood: boolean): void => {
+      if (isGood) standing.succeed(isTrial)
+      else standing.fail(isTrial, pool.health)
+      isTrial = false
+    }
+    const answered = (status: number): void => judge(status < 500 || !pool.health.serverErrors)
     leave = () => {
       if (!isAtNode) return
       isAtNode = false
       node.inFlight -= 1
       if (isTrial) standing.release()
+      isTrial = false
     }
-    const judge = (status: number): void => {
-      if (status >= 500 && pool.health.serverErrors) standing.fail(isTrial, pool.health)
-      else standing.succeed(isTrial)
-    }
+    node.inFlight += 1
     tried.push(node)
     request.onNode(node)
     const outgoing = request.outgoingFor(node)
     current = new Handshake(node.endpoint, headOf(outgoing), outgoing.timeouts, {
       onWhole: (status, reason, headers, body) => {
-        judge(status)
+        answered(status)
         leave()
         sink.onWhole(status, reason, headers, body)
       },
       onHead: (status, reason, headers) => {
-        judge(status)
+        answered(status)
         sink.onHead(status, reason, headers)
       },
       onData: (chunk) => sink.onData(chunk),
@@ -45,14 +48,14 @@ export function sendUpgrade(pool: Pool, request: PoolRequest, sink: HandshakeSin
         sink.onEnd(trailers)
       },
       onSwitch: (reason, headers, rest, socket) => {
-        standing.succeed(isTrial)
+        judge(true)
         // A WebSocket is under way until it ends, so that whoever drains a node can see it.
         socket.once('close', leave)
         sink.onSwitch(reason, headers, rest, socket)
       },
       onFailure: (failure) => {
+        if (isFault(failure, undefined)) judge(false)
         leave()
-        if (isFault(failure, undefined)) standing.fail(isTrial, pool.health)
         const mayRetry = failure.isUnsent && tried.length <= pool.retry.attempts && !isCancelled
         const next = mayRetry ? pool.pick(request, tried) : undefined
         if (next === undefined) sink.onFailure(failure)

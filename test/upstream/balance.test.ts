@@ -4,6 +4,7 @@ import { none } from '../../services/upstream/pool.ts'
 import { startGateway } from '../support/gateway.ts'
 import { ask, openPool } from '../support/pools.ts'
 import { configFor, httpUpstream } from '../support/upstream.ts'
+import { usersFile } from '../support/users.ts'
 
 const at = (port: number, weight = 1) => ({ url: `http://127.0.0.1:${port}`, weight, id: `n${port}` })
 const five = [1, 2, 3, 4, 5].map((port) => at(port))
@@ -36,6 +37,14 @@ t.test('round-robin takes turns evenly, not in blocks', async (t) => {
   const { pool } = openPool(t, { nodes: [at(1), at(2, 2)] })
   const picked = Array.from({ length: 6 }, () => pool.pick(withKey(undefined), none)!.name)
   t.same(picked, ['n2', 'n1', 'n2', 'n2', 'n1', 'n2'])
+})
+
+t.test('weights that change hold at once, whatever was saved up under the old ones', async (t) => {
+  const { pool, reload } = openPool(t, { nodes: [at(1, 1000), at(2)] })
+  for (let count = 0; count < 500; count += 1) pool.pick(withKey(undefined), none)
+  const next = await reload({ nodes: [at(1), at(2)] })
+  const picked = Array.from({ length: 6 }, () => next.pick(withKey(undefined), none)!.name)
+  t.same(picked, ['n1', 'n2', 'n1', 'n2', 'n1', 'n2'])
 })
 
 t.test('least-connections leaves a node that is busy alone', async (t) => {
@@ -142,3 +151,37 @@ t.test('the key is taken from the header, cookie, path or address of a request',
   await by('address')
   t.equal(await nodesFor((index) => [`/${index}`, {}]), 1)
 })
+
+t.test(
+  'whoever is signed in stays at one node, wherever they ask from; nobody in particular does not',
+  async (t) => {
+    const start = () => httpUpstream(t, (request, response) => response.end(`${request.socket.localPort}`))
+    const nodes = [await start(), await start(), await start(), await start()].map(({ url }) => url)
+    const config = {
+      ...configFor(nodes, { route: { auth: 'optional' }, service: { balance: { by: 'subject' } } }),
+      auth: { issuer: 'https://gw.example', audience: 'api', users: { driver: 'file', path: 'users.json' } }
+    }
+    const users = await usersFile({ ada: { password: 'lovelace' }, bob: { password: 'the builder' } })
+    const { origin } = await startGateway(t, config, { files: { 'users.json': users } })
+    for (const [username, password] of [
+      ['ada', 'lovelace'],
+      ['bob', 'the builder']
+    ]) {
+      const login = await fetch(`${origin}/auth/login`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ username, password })
+      })
+      const { access_token } = (await login.json()) as { access_token: string }
+      const seen = new Set<string>()
+      for (let count = 0; count < 8; count += 1) {
+        const headers = { authorization: `Bearer ${access_token}` }
+        seen.add(await (await fetch(`${origin}/${count}`, { headers })).text())
+      }
+      t.equal(seen.size, 1, username!)
+    }
+    const seen = new Set<string>()
+    for (let count = 0; count < 8; count += 1) seen.add(await (await fetch(`${origin}/`)).text())
+    t.equal(seen.size, 4)
+  }
+)

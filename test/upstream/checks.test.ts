@@ -45,7 +45,7 @@ t.test('a node that does not answer a check in time, or with another status, is 
   const [silent, odd, good] = [await checked(t, 0), await checked(t, 204), await checked(t, 200)]
   const { pool } = openPool(t, {
     nodes: [silent.url, odd.url, good.url],
-    health: { active: { ...active, timeout: '50ms', status: '200', method: 'HEAD' } }
+    health: { active: { ...active, timeout: '500ms', status: '200', method: 'HEAD' } }
   })
   await until(
     () => pool.nodes[0]!.health === 'failing' && pool.nodes[1]!.health === 'failing',

@@ -5,16 +5,22 @@ import { configFor, httpUpstream, rawUpstream } from '../support/upstream.ts'
 
 t.test('a request that finds no room at one node goes to another, whatever its method', async (t) => {
   const stuck = await rawUpstream(t, () => {})
+  const also = await rawUpstream(t, () => {})
   const good = await httpUpstream(t, (_, response) => response.end('ok'))
   const { pool } = openPool(t, {
-    nodes: [stuck.url, good.url],
+    nodes: [stuck.url, also.url, good.url],
     connections: { max: 2, queue: 0 },
-    timeouts: { response: '30s' }
+    timeouts: { response: '30s' },
+    retry: { attempts: 0 }
   })
   const holds: { cancel(): void }[] = []
   const pending: Promise<unknown>[] = []
-  while (pool.nodes[0]!.inFlight < 2) pending.push(ask(pool, {}, (sent) => holds.push(sent)))
-  await until(() => stuck.connections.length === 2, 'it is full')
+  while (pool.nodes[0]!.inFlight < 2) {
+    const before = good.requests.length
+    for (let count = 0; count < 3; count += 1) pending.push(ask(pool, {}, (sent) => holds.push(sent)))
+    await until(() => good.requests.length > before && pool.nodes[2]!.inFlight === 0, 'the good one answers')
+  }
+  await until(() => stuck.connections.length === 2 && also.connections.length === 2, 'both are full')
   for (let count = 0; count < 20; count += 1) {
     t.match(await ask(pool, { method: 'POST' }), { status: 200, failure: undefined })
   }
@@ -70,4 +76,25 @@ t.test('a node that stalls or resets slows neither another service nor its own f
   // Ten may wait for the node that is stuck; all others are answered by the one that is well.
   await until(() => done >= 50, 'the good node answered the others')
   leave.abort()
+})
+
+t.test('a node that dies under load costs no GET anything', async (t) => {
+  const start = () => httpUpstream(t, (_, response) => setTimeout(() => response.end('ok'), 10))
+  const [dies, stays] = [await start(), await start()]
+  const { origin } = await startGateway(t, configFor([dies.url, stays.url]))
+  const statuses: number[] = []
+  const client = async () => {
+    for (let count = 0; count < 40; count += 1) {
+      const response = await fetch(`${origin}/`)
+      await response.text()
+      statuses.push(response.status)
+    }
+  }
+  const clients = Promise.all(Array.from({ length: 8 }, client))
+  await until(() => statuses.length > 120, 'there is some load')
+  dies.server.close()
+  dies.server.closeAllConnections()
+  await clients
+  t.same([...new Set(statuses)], [200])
+  t.equal(statuses.length, 320)
 })

@@ -1,5 +1,8 @@
 import { createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import { join } from 'node:path'
 import t from 'tap'
+import { authority, certificate, privateKey } from '../support/certificates.ts'
 import { dnsServer } from '../support/dns-server.ts'
 import { startGateway } from '../support/gateway.ts'
 import { ask, openPool, until } from '../support/pools.ts'
@@ -36,7 +39,16 @@ t.test('each address of a name gets its share, and a change is followed', async 
   for (let count = 0; count < 10; count += 1) t.equal((await ask(pool)).status, 200)
   t.same(counts, { one: 5, two: 5 })
   t.equal(pool.nodes.length, 1, 'it is one node to whoever looks after it')
-  const [stays] = pool.nodes[0]!.nodes
+  const nodes = [...pool.nodes[0]!.nodes]
+  const asked = names.questions
+  names.records['orders.example'] = { a: ['127.0.0.2', '127.0.0.1', '127.0.0.2'] }
+  await until(() => names.questions >= asked + 6, 'the name is resolved again')
+  t.equal(pool.nodes[0]!.nodes.length, 2)
+  const isSame = pool.nodes[0]!.nodes.every((node, index) => node === nodes[index])
+  t.ok(isSame, 'another order is no change, nor is an address given twice')
+  for (let count = 0; count < 10; count += 1) await ask(pool)
+  t.same(counts, { one: 10, two: 10 })
+  const [stays] = nodes
   names.records['orders.example'] = { a: ['127.0.0.1'] }
   await until(() => pool.nodes[0]!.nodes.length === 1, 'the second address is forgotten')
   t.equal(pool.nodes[0]!.nodes[0], stays, 'what stays keeps its connections')
@@ -114,6 +126,32 @@ t.test('SRV records say at which ports a service is; the best priority counts', 
   t.same([...new Set(hosts)], ['orders.example'], 'the Host header is that of the url')
 })
 
+t.test('a certificate is for the name, wherever that leads, and checks ask for it as well', async (t) => {
+  let checks = 0
+  const secure = createSecureServer({ key: privateKey, cert: certificate }, (request, response) => {
+    if (request.url === '/healthz') checks += 1
+    response.end('secret')
+  })
+  const port = await listen(t, secure)
+  const names = await dnsServer(t, { 'up.example': { a: ['127.0.0.1'] }, 'no.example': { a: ['127.0.0.1'] } })
+  const ca = join(t.testdir({ 'ca.pem': authority }), 'ca.pem')
+  const active = { interval: '100ms', unhealthyAfter: 1, healthyAfter: 1, path: '/healthz' }
+  const service = (type: string) => ({
+    nodes: [`https://up.example:${port}`, `https://no.example:${port}`],
+    dns: { servers: [names.address] },
+    tls: { ca },
+    health: { active: { ...active, type } }
+  })
+  for (const type of ['http', 'tcp']) {
+    const { pool } = openPool(t, service(type))
+    await pool.located()
+    await until(() => pool.nodes[1]!.health === 'failing', 'the wrong name is found out')
+    if (type === 'http') await until(() => checks > 1, 'the right one is checked')
+    t.equal(pool.nodes[0]!.health, 'well')
+    for (let count = 0; count < 4; count += 1) t.equal((await ask(pool)).body, 'secret')
+  }
+})
+
 t.test('a gateway knows the names before it serves, and a name nobody knows stops nothing', async (t) => {
   const up = await httpUpstream(t, (_, response) => response.end('ok'))
   const names = await dnsServer(t, { 'orders.example': { a: ['127.0.0.1'] } })
@@ -129,6 +167,21 @@ t.test('a gateway knows the names before it serves, and a name nobody knows stop
     if (count > 200) throw new Error('the name was never found')
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
+})
+
+t.test('a name server that says nothing holds nobody up for longer than its timeout', async (t) => {
+  const names = await dnsServer(t, {})
+  names.mode = 'silent'
+  const { pool } = openPool(t, {
+    nodes: ['http://a.example:1'],
+    dns: { servers: [names.address], timeout: '100ms' }
+  })
+  await pool.located()
+  t.equal(pool.figures.resolveFailures, 0, 'it is still being asked')
+  t.match((await ask(pool)).failure, { reason: 'no_node' })
+  names.mode = 'answer'
+  names.records['a.example'] = { a: ['127.0.0.1'] }
+  await until(() => pool.nodes[0]!.nodes.length === 1, 'it is found after all')
 })
 
 t.test('a name server that is no address refuses the config, and the old one serves on', async (t) => {
