@@ -4,8 +4,8 @@ import t from 'tap'
 import { eventually, scaled, startOwnProcess } from '../support/own-process.ts'
 import { configFor, httpUpstream } from '../support/upstream.ts'
 
-/** Clients that leave in each wave, at every point of an exchange. TOLL_LOAD=4 makes it 2,000 where it is 500. */
-const leaving = scaled(500)
+/** Clients that leave in each wave, at every point of an exchange. TOLL_LOAD=5 makes it 10,000. */
+const leaving = scaled(2000)
 const waves = 6
 /** How many of them are there at the same time. */
 const together = 250
