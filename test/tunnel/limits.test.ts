@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ask } from '../support/client.ts'
 import { type End, frame, openRaw, tunnelService } from '../support/frames.ts'
@@ -181,7 +183,7 @@ t.test('a reload forgets no place, and counts on with its own number', async (t)
 })
 
 t.test('users are counted one by one, whatever address they come from', async (t) => {
-  const up = await tunnelService(t)
+  const up = await tunnelService(t, { endsAlong: true })
   const config = {
     ...configFor([up.url], { route: { auth: 'required', webSockets: { perUser: 2 } } }),
     auth: { users: { driver: 'file', path: 'users.json' } }
@@ -193,11 +195,52 @@ t.test('users are counted one by one, whatever address they come from', async (t
   const [kesa, tess] = [await signIn('kesa', '123'), await signIn('tess', 'tess1')]
   const header = (token: string) => `Authorization: Bearer ${token}\r\n`
   for (const token of [kesa, tess]) {
+    const open = await openRaw(t, origin, '/', header(token))
     await openRaw(t, origin, '/', header(token))
-    await openRaw(t, origin, '/', header(token))
+    t.match(await exchange(origin, asks('/', header(token))), /^HTTP\/1\.1 429 /)
+    open.socket.destroy()
+    await eventually('the place is free again', () =>
+      openRaw(t, origin, '/', header(token)).then(
+        () => true,
+        () => false
+      )
+    )
     t.match(await exchange(origin, asks('/', header(token))), /^HTTP\/1\.1 429 /)
   }
 })
+
+t.test(
+  'an explained handshake says how many are open, refuses as it would, and takes no place',
+  async (t) => {
+    const up = await tunnelService(t)
+    const { origin, admin, directory } = await startGateway(t, limited(up.url, { perUser: 1, idle: '5m' }))
+    const token = readFileSync(join(directory, '.toll/admin-token'), 'utf8').trim()
+    const explain = async (headers: Record<string, string>) => {
+      const json = { method: 'GET', url: '/', headers }
+      const { body } = await ask('POST', `${admin}/admin/explain`, { token, json })
+      const steps = body.steps as { step: string; outcome: string; facts: object }[]
+      return {
+        allowed: body.allowed,
+        code: body.code,
+        step: steps.find(({ step }) => step === 'web-sockets')
+      }
+    }
+    const handshake = { upgrade: 'websocket', connection: 'Upgrade' }
+    for (let round = 0; round < 3; round += 1) {
+      t.match(await explain(handshake), {
+        allowed: true,
+        step: { outcome: 'passes', facts: { open: 0, perUser: 1, idle: '5m' } }
+      })
+    }
+    await openRaw(t, origin)
+    t.match(await explain(handshake), {
+      allowed: false,
+      code: 'TOO_MANY_WEBSOCKETS',
+      step: { outcome: 'refuses', facts: { open: 1, perUser: 1 } }
+    })
+    t.same((await explain({})).step, { step: 'web-sockets', outcome: 'passes', facts: {} })
+  }
+)
 
 t.test('words of either side keep a WebSocket open, silence of both ends it with 1001', async (t) => {
   const up = await tunnelService(t)
