@@ -201,7 +201,7 @@ export class AnswerParser {
   }
 
   #passInterim(input: Buffer, at: number, end: number): number {
-    const { status, reason, headers, length, isChunked } = this.head
+    const { status, reason, headers, length, isChunked, isPersistent } = this.head
     if (status === 101 && this.#isUpgrade) {
       this.#state = 'idle'
       this.isReusable = false
@@ -209,8 +209,9 @@ export class AnswerParser {
       return end
     }
     this.#interim += 1
-    // Where no other protocol was asked for none is spoken, and what has no body has no length.
-    if (status === 101 || this.#interim > maxInterim || length > 0 || isChunked) {
+    // Where no other protocol was asked for none is spoken, what has no body has no length, and what is not the end has to go on.
+    const isOdd = status === 101 || length > 0 || isChunked || !isPersistent
+    if (isOdd || this.#interim > maxInterim) {
       throw new BrokenAnswer('interim')
     }
     this.#state = 'status'
@@ -288,7 +289,8 @@ export class AnswerParser {
       this.#budget -= next - at
       // Framing is the head's to say.
       if (trailers.length >= 0) throw new BrokenAnswer('content_length')
-      if (this.#budget < 0 || trailers.kinds.length > maxTrailers) throw new BrokenAnswer('head_too_large')
+      if (this.#budget < 0 || trailers.headers.length > 2 * maxTrailers)
+        throw new BrokenAnswer('head_too_large')
       if (!trailers.isComplete) return this.#await(next, end)
     }
     if (next < end) throw new BrokenAnswer('excess')

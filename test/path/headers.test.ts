@@ -1,6 +1,6 @@
 import t from 'tap'
 import { startGateway } from '../support/gateway.ts'
-import { configFor, exchange, rawUpstream, scripted } from '../support/upstream.ts'
+import { configFor, exchange, RawClient, rawUpstream, scripted } from '../support/upstream.ts'
 
 const empty = 'HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'
 
@@ -209,3 +209,16 @@ t.test("paths are rewritten: strip, add, replace, and a node's own path in front
     t.equal(head.split(' ')[1], expected, `${sent} by ${JSON.stringify(rewrite)}`)
   }
 })
+
+t.test(
+  'a header with bytes beyond ASCII comes as it was sent, also before the first byte of a body',
+  async (t) => {
+    const up = await rawUpstream(t, ({ socket }) =>
+      socket.write('HTTP/1.1 200 OK\r\nX-A: caf\u00e9\r\n\r\n', 'latin1')
+    )
+    const { origin } = await startGateway(t, configFor([up.url]))
+    const client = new RawClient(origin).write('GET / HTTP/1.1\r\nHost: a\r\n\r\n')
+    t.match(await client.until(/\r\n\r\n$/), /\r\nX-A: caf\u00e9\r\n/)
+    client.close()
+  }
+)
