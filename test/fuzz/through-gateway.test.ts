@@ -1,6 +1,7 @@
 import t from 'tap'
 import { startGateway } from '../support/gateway.ts'
-import { configOver, transports } from '../support/transports.ts'
+import { transports } from '../support/transports.ts'
+import { configFor } from '../support/upstream.ts'
 import type { Tally } from './hunt.ts'
 import { Replay } from './oracles.ts'
 import { Random } from './random.ts'
@@ -23,7 +24,7 @@ for (const transport of transports) {
       t.teardown(() => replay.close())
       const { origin } = await startGateway(
         t,
-        configOver(transport)([`http://127.0.0.1:${replay.port}`], { service })
+        configFor([`http://127.0.0.1:${replay.port}`], { service: { ...service, transport } })
       )
       const tally: Tally = new Map()
       const random = new Random(seed)
