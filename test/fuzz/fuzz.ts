@@ -1,16 +1,24 @@
 import { parseArgs } from 'node:util'
+import { startGateway } from '../support/gateway.ts'
+import { configFor } from '../support/upstream.ts'
 import type { AnswerCase } from './answer-case.ts'
 import { complaintOf, judge, nextCase, type Tally } from './hunt.ts'
 import { Replay } from './oracles.ts'
 import { Random } from './random.ts'
 import { recordedAnswers } from './recorded-answers.ts'
+import { crowdedService, probedService, probeUntil } from './through-gateway.ts'
 
-/** `npm run fuzz -- --seconds 600 --seed 7`, or `--case '{...}'` for one that was printed. */
+/**
+ * `npm run fuzz -- --seconds 600 --seed 7`, or `--case '{...}'` for one that was printed. With `--through http-proxy` a gateway stands between,
+ * whose service has that transport, and with `--crowded` two connections for everybody.
+ */
 const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '60' },
     seed: { type: 'string' },
     case: { type: 'string' },
+    through: { type: 'string' },
+    crowded: { type: 'boolean', default: false },
     most: { type: 'string', default: '10' }
   }
 })
@@ -26,6 +34,24 @@ if (values.case !== undefined) {
   const judged = await judge(random, JSON.parse(values.case) as AnswerCase, replay, tally)
   console.log(complaintOf(judged))
   bad = judged.complaints.length
+} else if (values.through !== undefined) {
+  console.log(`seed ${seed}`)
+  const endings: (() => unknown)[] = []
+  const config = configFor([`http://127.0.0.1:${replay.port}`], {
+    service: { ...(values.crowded ? crowdedService : probedService), transport: values.through }
+  })
+  const { origin } = await startGateway(
+    { teardown: (end: () => unknown) => endings.push(end) } as never,
+    config
+  )
+  const deadline = performance.now() + Number(values.seconds) * 1000
+  const tools = { replay, random, recorded: recordedAnswers(), tally, mayRefuse: values.crowded }
+  count = await probeUntil(deadline, origin, tools, (complaint) => {
+    bad += 1
+    console.log(complaint)
+  })
+  console.log(`${count} answers, ${bad} of them came through otherwise than they may`)
+  for (const end of endings) await end()
 } else {
   console.log(`seed ${seed}`)
   const recorded = recordedAnswers()

@@ -9,6 +9,18 @@ import { lowerNames, type Verdict } from './verdict.ts'
 /** Longer than any timeout of the gateway. */
 const patience = 15_000
 
+export const probedService = {
+  timeouts: { connect: '5s', response: '5s', idle: '5s' },
+  retry: { attempts: 0 },
+  health: { eject: '0s' }
+}
+
+/**
+ * With so few connections each one goes from hand to hand, to requests that wait for it already. They may meet one after the other that its node
+ * closes without a word, and be refused; what they may not meet is somebody else's answer.
+ */
+export const crowdedService = { ...probedService, connections: { max: 2, queue: 100 } }
+
 /** What the gateway leaves out or says itself. */
 const notCompared = new Set([
   'connection',
@@ -34,7 +46,10 @@ export class Prober {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 })
   readonly #count: (key: string) => void
 
-  constructor(origin: string, replay: Replay, tally: Tally) {
+  readonly #mayRefuse: boolean
+
+  constructor(origin: string, replay: Replay, tally: Tally, mayRefuse: boolean) {
+    this.#mayRefuse = mayRefuse
     this.#origin = origin
     this.#replay = replay
     this.#count = (key) => void tally.set(key, (tally.get(key) ?? 0) + 1)
@@ -57,7 +72,10 @@ export class Prober {
   #compare(one: AnswerCase, own: Verdict, theirs: Verdict): string | undefined {
     this.#count(`${said(own)} -> ${said(theirs)}`)
     if (theirs.kind === 'waiting') return 'never comes to an end'
-    if (own.kind === 'accepted') return theirs.kind === 'accepted' ? differs(own, theirs) : said(theirs)
+    if (own.kind === 'accepted') {
+      if (theirs.kind === 'accepted') return differs(own, theirs)
+      return this.#mayRefuse ? undefined : said(theirs)
+    }
     if (theirs.kind === 'refused') return undefined
     // The network cuts as it likes: what is behind the end may have come too late to refuse the answer.
     const late = readInPieces(
@@ -78,7 +96,8 @@ export class Prober {
     if (known.kind === 'accepted' && known.body === body && known.headers?.includes(path)) return undefined
     if (known.kind === 'accepted')
       return `the next answer is ${known.status} ${JSON.stringify(known.body.slice(0, 200))}`
-    return `the next answer is ${said(known)}`
+    this.#count(`next answer ${said(known)}`)
+    return this.#mayRefuse ? undefined : `the next answer is ${said(known)}`
   }
 
   #ask(path: string, method: string): Promise<Verdict> {
@@ -159,14 +178,15 @@ export async function probeUntil(
     replay,
     random,
     recorded,
-    tally
-  }: { replay: Replay; random: Random; recorded: readonly AnswerCase[]; tally: Tally },
+    tally,
+    mayRefuse
+  }: { replay: Replay; random: Random; recorded: readonly AnswerCase[]; tally: Tally; mayRefuse: boolean },
   onComplaint: (complaint: string) => void
 ): Promise<number> {
   let count = 0
   let bad = 0
   const work = async (): Promise<void> => {
-    const prober = new Prober(origin, replay, tally)
+    const prober = new Prober(origin, replay, tally, mayRefuse)
     while (performance.now() < deadline && bad < 5) {
       const made = nextCase(random, recorded)
       // Who is still waiting would wait for a timeout.
