@@ -55,6 +55,8 @@ export class RelayedCall extends Call {
 
   /** Gives the answer to Fastify, and with it to whoever hooked into its payload. */
   answer(): void {
+    // Fastify knows no status above 599; whoever got this far may have one.
+    this.reply.raw.statusCode = this.status
     this.reply.send(this.#body)
   }
 

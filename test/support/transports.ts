@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
 
 /** Every value of a service's `transport`, the default first: what holds for one has to hold for all. */
-export const transports = ['auto', 'http-proxy'] as const
+export const transports = ['auto', 'direct', 'http-proxy'] as const
 
 export type Transport = (typeof transports)[number]
 
