@@ -115,6 +115,8 @@ const client = {
   ): void {
     const call = headers[kCall]
     // The call has put status and headers on the reply itself.
-    call?.relay(() => callback(null, { statusCode: call.status, headers: {}, body: undefined }))
+    call?.relay(() =>
+      callback(null, { statusCode: Math.min(call.status, 599), headers: {}, body: undefined })
+    )
   }
 }

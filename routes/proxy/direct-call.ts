@@ -47,8 +47,8 @@ export class DirectCall extends Call {
     }
     if (this.#isHeadOut) return
     this.#isHeadOut = true
-    // Without this the head of a quiet stream would wait for its first event.
-    this.reply.raw.flushHeaders()
+    // Without this the head of a quiet stream would wait for its first event. `flushHeaders` would write it as UTF-8.
+    this.reply.raw.write('', 'latin1')
   }
 
   onEnd(trailers: string[]): void {

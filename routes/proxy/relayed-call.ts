@@ -56,6 +56,11 @@ export class RelayedCall extends Call {
 
   /** Gives the answer to Fastify, and with it to whoever hooked into its payload. */
   answer(): void {
+    const { raw } = this.reply
+    // Fastify knows no status above 599; whoever got this far may have one.
+    raw.statusCode = this.status
+    // The head of a quiet stream does not wait for its first event. Only now are all headers on it.
+    if (!this.isOver) raw.once('pipe', () => raw.write('', 'latin1'))
     this.reply.send(this.#body)
   }
 
@@ -72,6 +77,14 @@ export class RelayedCall extends Call {
 
   protected endAnswer(): void {
     if (!this.#body.readableEnded) this.#body.push(null)
+    const { raw } = this.reply
+    if (raw.writableFinished || this.idle === 0) return
+    // The service is done and its clock stopped; a client that does not fetch the rest has one as well.
+    const timer = setTimeout(() => {
+      this.request.exchange.reason = 'send_timeout'
+      raw.destroy()
+    }, this.idle).unref()
+    raw.once('close', () => clearTimeout(timer))
   }
 
   /** Fastify breaks the client's connection, or sends the problem where nothing of the answer is out yet. */

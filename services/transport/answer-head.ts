@@ -50,7 +50,7 @@ export class AnswerHead {
   reason = ''
   /** Flat: name, value, name, value, as sent. The receiver may keep it. */
   headers: string[] = []
-  /** The kind of each field, in their order; reused for the next head. */
+  /** The kind of each field, in their order; used again for the next head, and what is behind the last field means nothing. */
   readonly kinds: number[] = []
   /** Content-Length; -1 without one. */
   length = -1
@@ -100,7 +100,6 @@ export class AnswerHead {
     this.status = status
     this.reason = stop > at + 13 ? text.slice(at + 13 - base, stop - base) : ''
     this.headers = []
-    this.kinds.length = 0
     this.length = -1
     this.isChunked = false
     this.isPersistent = minor === 1
@@ -118,6 +117,8 @@ export class AnswerHead {
    */
   readFields(input: Buffer, at: number, end: number, text: string, base: number): number {
     this.isComplete = false
+    const { headers } = this
+    let count = headers.length / 2
     let next = at
     for (;;) {
       const start = next
@@ -135,8 +136,9 @@ export class AnswerHead {
       const nameEnd = this.#nameEnd
       const valueAt = this.#valueAt
       const valueEnd = this.#valueEnd
-      this.headers.push(text.slice(start - base, nameEnd - base), text.slice(valueAt - base, valueEnd - base))
-      this.kinds.push(this.#note(input, start, nameEnd - start, valueAt, valueEnd))
+      headers.push(text.slice(start - base, nameEnd - base), text.slice(valueAt - base, valueEnd - base))
+      this.kinds[count] = this.#note(input, start, nameEnd - start, valueAt, valueEnd)
+      count += 1
     }
   }
 

@@ -108,13 +108,16 @@ export class AnswerParser {
       case 'status':
       case 'fields':
         return this.#readHead(input, at, end)
-      case 'length': {
+      case 'length':
+      case 'data': {
+        const isAll = this.#state === 'length'
         const stop = Math.min(end, at + this.#left)
         this.#left -= stop - at
         // An excess byte is known before the last good one is handed on.
-        if (this.#left === 0 && stop < end) throw new BrokenAnswer('excess')
+        if (isAll && this.#left === 0 && stop < end) throw new BrokenAnswer('excess')
         this.#body(input, at, stop)
-        if (this.#left === 0) this.#end()
+        if (this.#left === 0 && isAll) this.#end()
+        else if (this.#left === 0) this.#state = 'data-end'
         return stop
       }
       case 'close':
@@ -122,13 +125,6 @@ export class AnswerParser {
         return end
       case 'size':
         return this.#readSize(input, at, end)
-      case 'data': {
-        const stop = Math.min(end, at + this.#left)
-        this.#left -= stop - at
-        this.#body(input, at, stop)
-        if (this.#left === 0) this.#state = 'data-end'
-        return stop
-      }
       case 'data-end':
         if (!isLineEnd(input, at, end, 'chunk_end')) return at
         this.#state = 'size'
@@ -201,7 +197,7 @@ export class AnswerParser {
   }
 
   #passInterim(input: Buffer, at: number, end: number): number {
-    const { status, reason, headers, length, isChunked } = this.head
+    const { status, reason, headers, length, isChunked, isPersistent } = this.head
     if (status === 101 && this.#isUpgrade) {
       this.#state = 'idle'
       this.isReusable = false
@@ -209,8 +205,9 @@ export class AnswerParser {
       return end
     }
     this.#interim += 1
-    // Where no other protocol was asked for none is spoken, and what has no body has no length.
-    if (status === 101 || this.#interim > maxInterim || length > 0 || isChunked) {
+    // Where no other protocol was asked for none is spoken, what has no body has no length, and what is not the end has to go on.
+    const isOdd = status === 101 || length > 0 || isChunked || !isPersistent
+    if (isOdd || this.#interim > maxInterim) {
       throw new BrokenAnswer('interim')
     }
     this.#state = 'status'
@@ -226,7 +223,11 @@ export class AnswerParser {
     this.isReusable = head.isPersistent
     const isEmpty = head.status === 204 || head.status === 304
     if (isEmpty || this.#method === 'HEAD') {
-      if (available > 0 && this.#method !== 'HEAD') throw new BrokenAnswer('excess')
+      if (this.#method !== 'HEAD') {
+        if (available > 0) throw new BrokenAnswer('excess')
+        // RFC 9110 8.6; with 304 it is the length of what did not change.
+        if (head.status === 204 && head.length > 0) throw new BrokenAnswer('content_length')
+      }
       // A body may come all the same, of those who take HEAD for GET or 204 for 200, and must not meet the next request.
       const isDoubtful = isEmpty
         ? head.status === 204 && (head.isChunked || head.length > 0)
@@ -288,7 +289,8 @@ export class AnswerParser {
       this.#budget -= next - at
       // Framing is the head's to say.
       if (trailers.length >= 0) throw new BrokenAnswer('content_length')
-      if (this.#budget < 0 || trailers.kinds.length > maxTrailers) throw new BrokenAnswer('head_too_large')
+      if (this.#budget < 0 || trailers.headers.length > 2 * maxTrailers)
+        throw new BrokenAnswer('head_too_large')
       if (!trailers.isComplete) return this.#await(next, end)
     }
     if (next < end) throw new BrokenAnswer('excess')

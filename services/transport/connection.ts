@@ -44,6 +44,7 @@ export class Connection {
   readonly #parser: AnswerParser
   #job: Job | undefined
   readonly #alarm = new Alarm(() => this.#job?.onDue())
+  readonly #isEncrypted: boolean
   #isReusable = true
   #isPaused = false
   isOpen = false
@@ -62,6 +63,7 @@ export class Connection {
     onClosed: (connection: Connection, cause?: unknown) => void
   ) {
     this.#onIdle = onIdle
+    this.#isEncrypted = endpoint.tls !== undefined
     let cause: unknown
     this.#onClosed = (connection) => onClosed(connection, cause)
     this.#parser = new AnswerParser({
@@ -198,7 +200,13 @@ export class Connection {
     this.#alarm.clear()
     // A client that stopped reading may have left the socket paused; in the pool it has to notice the node's close.
     this.resume()
-    this.#onIdle(this)
+    // TLS hands on record by record: what came behind the answer, and ends the connection, is heard of within this turn.
+    if (this.#isEncrypted) setImmediate(this.#giveBack)
+    else this.#onIdle(this)
+  }
+
+  readonly #giveBack = (): void => {
+    if (!this.isDead) this.#onIdle(this)
   }
 
   /** The request was not sent to its end, so nothing can follow it on this connection. */

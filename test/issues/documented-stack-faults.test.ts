@@ -64,7 +64,7 @@ t.test("a service's Connection: keep-alive is not relayed to a client that sent 
   )
   const { origin } = await startGateway(t, configFor([up.url]))
   const answer = await exchange(origin, 'GET / HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
-  t.match(answer, /\r\nX-End: 1\r\n.*\r\n\r\nok$/s)
+  t.match(answer, /\r\nX-End: 1\r\n.*\r\n\r\nok$/is)
   t.match(answer, /\r\nConnection: close\r\n/i)
   t.notMatch(answer, /keep-alive|timeout=77/i)
 })

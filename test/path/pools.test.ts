@@ -49,7 +49,9 @@ t.test('a client that leaves with requests in line leaves nothing behind', async
   const up = await httpUpstream(t, (request, response) => {
     if (request.url !== '/1') response.end('ok')
   })
-  const gateway = await startGateway(t, configFor([up.url]))
+  // The second request goes out when the first was given up.
+  const service = { timeouts: { response: '300ms' } }
+  const gateway = await startGateway(t, configFor([up.url], { service }))
   const one = (path: string) => `GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`
   const client = new RawClient(gateway.origin).write(one('/1') + one('/2') + one('/3'))
   // The others wait for their turn.

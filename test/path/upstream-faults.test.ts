@@ -155,6 +155,7 @@ t.test('reads what is strange but clear', async (t) => {
       'ok'
     ],
     'status 299': ['HTTP/1.1 299 Odd\r\nContent-Length: 0\r\n\r\n', 299, ''],
+    'status 999': ['HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n', 999, ''],
     'status 599': ['HTTP/1.1 599 Odd\r\nContent-Length: 0\r\n\r\n', 599, '']
   }
   for (const [name, [answer, status, body]] of Object.entries(good)) {

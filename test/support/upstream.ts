@@ -139,12 +139,15 @@ export async function exchange(origin: string, bytes: string, timeout?: number):
   }
 }
 
-/** A config with one open route for everything. */
+/** A config with one open route for everything. Its service takes the transport that TOLL_TRANSPORT names; see `transports.ts`. */
 export const configFor = (
   nodes: readonly string[],
   { route = {}, service = {} }: { route?: object; service?: object } = {}
-): Record<string, unknown> => ({
-  store: { driver: 'embedded', path: 'store' },
-  services: { up: { nodes, ...service } },
-  routes: [{ id: 'all', path: '/*', service: 'up', auth: 'none', ...route }]
-})
+): Record<string, unknown> => {
+  const transport = process.env.TOLL_TRANSPORT
+  return {
+    store: { driver: 'embedded', path: 'store' },
+    services: { up: { nodes, ...(transport !== undefined && { transport }), ...service } },
+    routes: [{ id: 'all', path: '/*', service: 'up', auth: 'none', ...route }]
+  }
+}

@@ -1,0 +1,4 @@
+import t from 'tap'
+import { runOver } from '../support/transports.ts'
+
+await runOver(t, 'http-proxy')
