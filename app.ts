@@ -2,12 +2,14 @@ import type { FastifyInstance } from 'fastify'
 import { checks as generic } from './config/checks.ts'
 import type { Slice } from './config/compose.ts'
 import { type LoadedConfig, loadConfig } from './config/config.ts'
-import type { Report } from './config/mistake.ts'
+import { ConfigMemory } from './config/memory.ts'
+import type { Check, Report } from './config/mistake.ts'
 import { listen, shutdown } from './config/process.ts'
 import { toMilliseconds } from './config/units.ts'
-import { furnish, newCorridor, openDoors } from './plugins/corridor.ts'
+import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { doorLimit, guardArea } from './plugins/door-limit.ts'
 import { plugins } from './plugins/index.ts'
+import type { RouteInfo } from './plugins/plugin.ts'
 import { problem } from './plugins/problem.ts'
 import { requestId } from './plugins/request-id.ts'
 import { thirdParty } from './plugins/slice.ts'
@@ -29,10 +31,11 @@ import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
 import { type Engine, type Plans, planRoutes } from './routes/proxy/plan.ts'
 import { proxyPath, registerProxy } from './routes/proxy.ts'
-import { routeTable } from './routes/table/check.ts'
+import { routeTableWith } from './routes/table/check.ts'
 import { compileTable, type Table } from './routes/table/compile.ts'
 import { exchangeOpener } from './routes/table/exchange.ts'
-import { methodGaps } from './routes/table/method-gaps.ts'
+import { RouteMemory } from './routes/table/memory.ts'
+import { methodGapsWith } from './routes/table/method-gaps.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
@@ -74,10 +77,10 @@ export const slices = [
 ] as const satisfies readonly Slice[]
 
 /** What schemas cannot say, for `toll check` and every load. */
-export const checks = [
+const checksWith = (routes: RouteMemory): readonly Check[] => [
   ...generic,
-  routeTable,
-  methodGaps,
+  routeTableWith(routes),
+  methodGapsWith(routes),
   doorCollisions,
   identityOptions,
   apiKeyOptions,
@@ -87,15 +90,27 @@ export const checks = [
   issuerOptions
 ]
 
+/** The same for whoever reads one config only. */
+export const checks = checksWith(new RouteMemory())
+
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
 
+/** What one config leaves to the next, so that a reload costs what has changed. */
+export interface GatewayMemory {
+  readonly config: ConfigMemory
+  readonly routes: RouteMemory
+}
+
+export const newMemory = (): GatewayMemory => ({ config: new ConfigMemory(), routes: new RouteMemory() })
+
 /** Reads a config file whole; rejects with a ConfigError and every mistake in it. */
-export const loadGatewayConfig = (path: string): Promise<GatewayConfig> =>
+export const loadGatewayConfig = (path: string, memory?: GatewayMemory): Promise<GatewayConfig> =>
   loadConfig({
     path,
     slices,
-    checks,
+    checks: checksWith(memory?.routes ?? new RouteMemory()),
+    ...(memory !== undefined && { memory: memory.config }),
     extend: async (config: unknown, report: Report, directory: string) => {
       await checkOwnProvider(config, report, directory)
       return thirdPartySlices((config as { plugins?: unknown } | null)?.plugins, slices, report, directory)
@@ -110,6 +125,7 @@ export interface Process {
   readonly format: LogFormat
   readonly control: Control
   readonly runtime: Runtime
+  readonly memory: GatewayMemory
 }
 
 /** One config at work: its apps, its hold on the services, and what is under way in it. Never changed, only replaced. */
@@ -140,7 +156,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     )
     const services: Services = { store, directory: loaded.directory, shared: lease.shared }
     const served = {
-      table: compileTable(loaded.value.routes),
+      table: process.memory.routes.table(loaded.value.routes),
       pools: openPools(services, loaded.value.services)
     }
     await Promise.all([...served.pools.values()].map((pool) => pool.located()))
@@ -187,24 +203,12 @@ async function buildApp(
   opened.push(app)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)
-  const steps = await furnish(
-    app,
-    corridor,
-    table.routes.map((route) => ({
-      route,
-      fields: {
-        ...config.routes[route.index],
-        ...route,
-        serviceLimit: config.services[route.service]?.limit
-      }
-    })),
-    services
-  )
+  const steps = await furnish(app, corridor, fieldsOf(config, table), services)
   openDoors(app, steps)
   await registerAuth(app, config.auth, services)
   // Whatever plugins registered is loaded by then, with its hooks.
   await app.after()
-  plans = planRoutes({
+  plans = await planRoutes({
     table,
     pools,
     engineOf: (service) => engineOf(config.services[service]?.transport, app.payloadHooks),
@@ -228,6 +232,14 @@ async function buildApp(
 /** The direct engine, unless somebody wants to see payloads; a service that names one gets that. */
 const engineOf = (wanted: 'auto' | Engine | undefined, payloadHooks: ReadonlySet<string>): Engine =>
   wanted === undefined || wanted === 'auto' ? (payloadHooks.size > 0 ? 'http-proxy' : 'direct') : wanted
+
+/** Each route with all that plugins read of it. */
+function* fieldsOf({ routes, services }: GatewayConfig['value'], table: Table): Iterable<Furnished> {
+  for (const route of table.routes) {
+    const serviceLimit = services[route.service]?.limit
+    yield { route, fields: { ...routes[route.index], ...route, serviceLimit } as RouteInfo }
+  }
+}
 
 /** What tells services who is asking, signed by the keys of the identity. */
 async function assertionsOf(

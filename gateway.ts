@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
-import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig } from './app.ts'
+import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig, newMemory } from './app.ts'
 import { diff } from './config/diff.ts'
 import { renderMistakes } from './config/frame.ts'
 import { ConfigError } from './config/mistake.ts'
@@ -49,6 +49,7 @@ const retireTimeout = 10 * 60_000
 export class Gateway implements Control {
   readonly #options: GatewayOptions
   readonly #registry = new ServiceRegistry()
+  readonly #memory = newMemory()
   /** Keeps what must live as long as the process, whatever the config says. */
   readonly #lease: Lease = this.#registry.lease()
   /** Configs that were replaced and still have requests under way. */
@@ -92,7 +93,7 @@ export class Gateway implements Control {
   }
 
   async #open(): Promise<void> {
-    const loaded = await loadGatewayConfig(this.#options.path)
+    const loaded = await loadGatewayConfig(this.#options.path, this.#memory)
     this.#speech = this.#options.speak(loaded)
     this.#watcher?.follow(loaded.files)
     this.#current = await this.#build(loaded)
@@ -137,7 +138,7 @@ export class Gateway implements Control {
     const at = new Date().toISOString()
     if (this.isDraining) return this.#lastReload!
     try {
-      const loaded = await loadGatewayConfig(path)
+      const loaded = await loadGatewayConfig(path, this.#memory)
       this.#watcher?.follow(loaded.files)
       const current = this.#current!
       if (loaded.revision === current.loaded.revision) {
@@ -177,7 +178,8 @@ export class Gateway implements Control {
       lines,
       format,
       control: this,
-      runtime: this.#runtime
+      runtime: this.#runtime,
+      memory: this.#memory
     })
   }
 

@@ -1,3 +1,4 @@
+import { Pace } from '../../config/pace.ts'
 import type { Principal, RouteInfo } from '../../plugins/plugin.ts'
 import type { Access } from '../../services/identity/access.ts'
 import type { Assertions } from '../../services/identity/assertions.ts'
@@ -57,7 +58,7 @@ export interface PlanOptions {
 const unused: IdentityHeaders = { user: 'x-user-id', session: 'x-session-id', scopes: 'x-scopes' }
 
 /** Decides everything about proxying that the config decides. */
-export function planRoutes(options: PlanOptions): Plans {
+export async function planRoutes(options: PlanOptions): Promise<Plans> {
   const { table, pools, kept = [], hidesCookies, tunnels, open } = options
   const conditions = table.routes.flatMap((route) => route.headers.map(({ name }) => name))
   const headers = new RequestHeaders(options.identityHeaders ?? unused, { conditions, kept, hidesCookies })
@@ -85,7 +86,13 @@ export function planRoutes(options: PlanOptions): Plans {
       hidesCookies
     }
   }
-  return new Map(table.routes.map((route) => [route, planOf(route)]))
+  const plans = new Map<RouteInfo, Plan>()
+  const pace = new Pace()
+  for (const route of table.routes) {
+    plans.set(route, planOf(route))
+    if (pace.isDue) await pace.rest()
+  }
+  return plans
 }
 
 function rulesOf(

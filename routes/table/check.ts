@@ -3,6 +3,7 @@ import type { Check, Report } from '../../config/mistake.ts'
 import { nearest } from '../../config/nearest.ts'
 import { pointerOf } from '../../config/pointer.ts'
 import { type Branch, type HostTable, type Leaf, rank, type Table, tableOf } from './compile.ts'
+import { RouteMemory } from './memory.ts'
 import { type CompiledRoute, type Condition, compileRoute } from './route.ts'
 import type { RouteOptions } from './slice.ts'
 import { exampleOf } from './witness.ts'
@@ -11,25 +12,30 @@ import { exampleOf } from './witness.ts'
  * Every route can be read, and every route can be reached. Two routes that are equal in host, path, method and conditions are a mistake,
  * and so is one that others leave nothing: which of them the author meant is not for the order of a file to say.
  */
-export const routeTable: Check = ({ routes }: { readonly routes: readonly RouteOptions[] }, report) => {
-  unknownMethods(routes, report)
-  const compiled = routes.flatMap((route, index) => readable(route, index, report) ?? [])
-  const table = tableOf(compiled)
-  const told = new Set<CompiledRoute>()
-  for (const [host, hostTable] of hostsOf(table)) {
-    for (const { route, before } of precedence(hostTable)) {
-      const found = told.has(route) ? undefined : hidden(route, before)
-      if (found === undefined) continue
-      told.add(route)
-      const { by, isTie } = found
-      const example = exampleOf(table, route, by, host)
-      const sentence = isTie
-        ? `the routes "${by.id}" and "${route.id}" take the same requests, such as ${example}, and neither is more exact`
-        : `the route "${route.id}" gets no request: "${by.id}" takes them first, such as ${example}`
-      report.error(pointerOf('routes', route.index, 'path'), sentence)
+export const routeTable: Check = (config, report) => routeTableWith(new RouteMemory())(config, report)
+
+/** The same, leaving what it compiled to whoever comes next. */
+export const routeTableWith =
+  (memory: RouteMemory): Check =>
+  ({ routes }: { readonly routes: readonly RouteOptions[] }, report) => {
+    unknownMethods(routes, report)
+    const compiled = routes.flatMap((route, index) => readable(route, index, report, memory) ?? [])
+    const table = compiled.length === routes.length ? memory.table(routes) : tableOf(compiled)
+    const told = new Set<CompiledRoute>()
+    for (const [host, hostTable] of hostsOf(table)) {
+      for (const { route, before } of precedence(hostTable)) {
+        const found = told.has(route) ? undefined : hidden(route, before)
+        if (found === undefined) continue
+        told.add(route)
+        const { by, isTie } = found
+        const example = exampleOf(table, route, by, host)
+        const sentence = isTie
+          ? `the routes "${by.id}" and "${route.id}" take the same requests, such as ${example}, and neither is more exact`
+          : `the route "${route.id}" gets no request: "${by.id}" takes them first, such as ${example}`
+        report.error(pointerOf('routes', route.index, 'path'), sentence)
+      }
     }
   }
-}
 
 /** Node refuses a request with another method before any route is asked. */
 function unknownMethods(routes: readonly RouteOptions[], report: Report): void {
@@ -43,16 +49,23 @@ function unknownMethods(routes: readonly RouteOptions[], report: Report): void {
 }
 
 /** A route that cannot be compiled is told at the field that is wrong. */
-function readable(route: RouteOptions, index: number, report: Report): CompiledRoute | undefined {
-  const attempt = (changes: Partial<RouteOptions>): CompiledRoute | string => {
+function readable(
+  route: RouteOptions,
+  index: number,
+  report: Report,
+  memory: RouteMemory
+): CompiledRoute | undefined {
+  const attempt = (changes?: Partial<RouteOptions>): CompiledRoute | string => {
     try {
-      return compileRoute({ ...route, ...changes }, index)
+      return changes === undefined
+        ? memory.compile(route, index)
+        : compileRoute({ ...route, ...changes }, index)
     } catch (error) {
       if (error instanceof SyntaxError) return error.message
       throw error
     }
   }
-  const compiled = attempt({})
+  const compiled = attempt()
   if (typeof compiled !== 'string') return compiled
   const plain = { path: '/', hosts: [], rewrite: {} }
   const parts: readonly (readonly [string, CompiledRoute | string])[] = [

@@ -33,11 +33,11 @@ export interface Table {
 }
 
 /** Builds the table once per config. Throws a SyntaxError that names the route when a pattern is wrong; `toll check` reports it first. */
-export function compileTable(options: readonly RouteOptions[]): Table {
+export function compileTable(options: readonly RouteOptions[], compile = compileRoute): Table {
   return tableOf(
     options.map((route, index) => {
       try {
-        return compileRoute(route, index)
+        return compile(route, index)
       } catch (error) {
         throw new SyntaxError(`route "${route.id}": ${(error as Error).message}`)
       }
