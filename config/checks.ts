@@ -11,14 +11,15 @@ const tolerant = (check: (config: Loose, report: Report) => void): Check =>
 /** Every route names a service that there is; a service that no route names earns a warning. */
 export const serviceNames = tolerant(({ routes, services }, report) => {
   const names = isObject(services) ? Object.keys(services) : []
+  const known = new Set(names)
   const unused = new Set(names)
   for (const [index, { service }] of itemsOf(routes)) {
     if (typeof service !== 'string') continue
-    if (unused.delete(service) || names.includes(service)) continue
+    if (unused.delete(service) || known.has(service)) continue
     const meant = nearest(service, names)
-    const known =
+    const others =
       names.length === 0 ? 'there are no services' : `there are ${orList(quoted(names.slice(0, 10)))}`
-    const hint = meant === undefined ? `; ${known}` : ''
+    const hint = meant === undefined ? `; ${others}` : ''
     report.error(pointerOf('routes', index, 'service'), `there is no service "${service}"${hint}`, meant)
   }
   for (const name of unused) {

@@ -7,7 +7,7 @@ import { deepFreeze } from './freeze.ts'
 import { type Interpolation, interpolate } from './interpolate.ts'
 import type { ConfigMemory } from './memory.ts'
 import { type Check, ConfigError, type Mistake, type Report } from './mistake.ts'
-import { Pace } from './pace.ts'
+import { inTurns, Pace } from './pace.ts'
 import { keysOf } from './pointer.ts'
 import { readSource } from './read.ts'
 import { maskText, redact } from './redact.ts'
@@ -96,7 +96,7 @@ export async function loadConfig<const Slices extends readonly Slice[]>(
   if (memory !== undefined) keep(source, value, memory)
   return {
     value: value as ConfigOf<Slices>,
-    revision: await revisionOf(value, pace),
+    revision: await revisionOf(value as object, pace, memory),
     path,
     directory,
     files: interpolation.files,
@@ -159,8 +159,11 @@ async function runChecks(
   const sound = isSound ? undefined : soundPart(value, findings.pointers)
   for (const check of checks) {
     try {
-      if (sound === undefined || check.tolerant === true) check(value as never, findings.report())
-      else check(sound.config as never, findings.report(sound.original))
+      const turns =
+        sound === undefined || check.tolerant === true
+          ? check(value as never, findings.report())
+          : check(sound.config as never, findings.report(sound.original))
+      if (turns !== undefined) await inTurns(turns, pace)
     } catch (error) {
       // A check may stumble over what the schema refused already; it is asked again once that is mended.
       if (isSound) throw error

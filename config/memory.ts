@@ -14,6 +14,7 @@ interface Known {
  */
 export class ConfigMemory {
   readonly #lists = new Map<string, Map<string, Known>>()
+  readonly #digests = new WeakMap<object, string>()
   #shape: Shape | undefined
   #extensions: readonly Extension[] = []
   #load = 0
@@ -52,6 +53,15 @@ export class ConfigMemory {
     }
     // A part of a text holds on to all of it: only a copy lets the rest go.
     items.set(Buffer.from(text).toString(), { value, load: this.#load })
+  }
+
+  /** Short hash of an item that is kept. */
+  digest(item: object): string | undefined {
+    return this.#digests.get(item)
+  }
+
+  keepDigest(item: object, digest: string): void {
+    this.#digests.set(item, digest)
   }
 
   /** Forgets what the config that was just accepted does not have. */

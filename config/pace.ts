@@ -19,3 +19,23 @@ export class Pace {
     this.#since = performance.now()
   }
 }
+
+/** Work in small parts, which yields after each. */
+export type Turns<Result = unknown> = Generator<unknown, Result>
+
+/** Does work in turns. */
+export async function inTurns<Result>(work: Turns<Result>, pace: Pace): Promise<Result> {
+  for (;;) {
+    const { done, value } = work.next()
+    if (done === true) return value as Result
+    if (pace.isDue) await pace.rest()
+  }
+}
+
+/** Does the same at once, where nobody else waits. */
+export function atOnce<Result>(work: Turns<Result>): Result {
+  for (;;) {
+    const { done, value } = work.next()
+    if (done === true) return value as Result
+  }
+}

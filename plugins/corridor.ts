@@ -52,6 +52,8 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
     genReqId: makeRequestIds(),
     return503OnClosing: false,
     bodyLimit: 64 * 1024,
+    // Schemas here are our own: to compile the schema of schemas takes longer than all else of an app.
+    ajv: { customOptions: { validateSchema: false } },
     rewriteUrl: (raw) => {
       const exchange = open(raw as IncomingMessage)
       ;(raw as Opened)[kExchange] = exchange

@@ -1,29 +1,41 @@
 import { METHODS } from 'node:http'
-import type { Check, Report } from '../../config/mistake.ts'
+import type { Report } from '../../config/mistake.ts'
 import { nearest } from '../../config/nearest.ts'
+import { atOnce, type Turns } from '../../config/pace.ts'
 import { pointerOf } from '../../config/pointer.ts'
-import { type Branch, type HostTable, type Leaf, rank, type Table, tableOf } from './compile.ts'
+import { type Branch, type HostTable, type Leaf, rank, type Table, tableInTurns } from './compile.ts'
 import { RouteMemory } from './memory.ts'
 import { type CompiledRoute, type Condition, compileRoute } from './route.ts'
 import type { RouteOptions } from './slice.ts'
 import { exampleOf } from './witness.ts'
 
+interface Checked {
+  readonly routes: readonly RouteOptions[]
+}
+
 /**
  * Every route can be read, and every route can be reached. Two routes that are equal in host, path, method and conditions are a mistake,
  * and so is one that others leave nothing: which of them the author meant is not for the order of a file to say.
  */
-export const routeTable: Check = (config, report) => routeTableWith(new RouteMemory())(config, report)
+export const routeTable = (config: Checked, report: Report): void =>
+  atOnce(routeTableWith(new RouteMemory())(config, report))
 
 /** The same, leaving what it compiled to whoever comes next. */
-export const routeTableWith =
-  (memory: RouteMemory): Check =>
-  ({ routes }: { readonly routes: readonly RouteOptions[] }, report) => {
+export const routeTableWith = (memory: RouteMemory) =>
+  function* ({ routes }: Checked, report: Report): Turns<void> {
     unknownMethods(routes, report)
-    const compiled = routes.flatMap((route, index) => readable(route, index, report, memory) ?? [])
-    const table = compiled.length === routes.length ? memory.table(routes) : tableOf(compiled)
+    const compiled: CompiledRoute[] = []
+    for (const [index, route] of routes.entries()) {
+      const one = readable(route, index, report, memory)
+      if (one !== undefined) compiled.push(one)
+      yield
+    }
+    const isWhole = compiled.length === routes.length
+    const table = yield* isWhole ? memory.tableInTurns(routes, compiled) : tableInTurns(compiled)
     const told = new Set<CompiledRoute>()
     for (const [host, hostTable] of hostsOf(table)) {
       for (const { route, before } of precedence(hostTable)) {
+        yield
         const found = told.has(route) ? undefined : hidden(route, before)
         if (found === undefined) continue
         told.add(route)

@@ -1,3 +1,4 @@
+import { atOnce, type Turns } from '../../config/pace.ts'
 import type { Pattern } from './pattern.ts'
 import { type CompiledRoute, compileRoute } from './route.ts'
 import type { RouteOptions } from './slice.ts'
@@ -46,7 +47,10 @@ export function compileTable(options: readonly RouteOptions[], compile = compile
 }
 
 /** The table of routes that are compiled already. */
-export function tableOf(routes: readonly CompiledRoute[]): Table {
+export const tableOf = (routes: readonly CompiledRoute[]): Table => atOnce(tableInTurns(routes))
+
+/** The same, in turns. */
+export function* tableInTurns(routes: readonly CompiledRoute[]): Turns<Table> {
   const hosts = new Map<string, HostTable>()
   const wildcards = new Map<string, HostTable>()
   const any = newHostTable()
@@ -60,10 +64,11 @@ export function tableOf(routes: readonly CompiledRoute[]): Table {
       tables.set(key, table)
       place(table, route)
     }
+    yield
   }
   for (const table of [any, ...hosts.values(), ...wildcards.values()]) {
     table.regexes.sort((a, b) => sourceLength(b.pattern) - sourceLength(a.pattern) || rank(a, b))
-    sortLeaves(table.root)
+    yield* sortLeaves(table.root)
   }
   return { routes, hosts, wildcards, any, hasEncoded: routes.some((route) => route.allowEncoded) }
 }
@@ -112,10 +117,9 @@ function place(table: HostTable, route: CompiledRoute): void {
   else branch.ends.push(route)
 }
 
-function sortLeaves(branch: Branch): void {
-  branch.ends.sort(rank)
-  branch.slashed.sort(rank)
-  branch.open.sort(rank)
-  for (const next of branch.literals.values()) sortLeaves(next)
-  if (branch.parameter !== undefined) sortLeaves(branch.parameter)
+function* sortLeaves(branch: Branch): Turns<void> {
+  for (const leaf of [branch.ends, branch.slashed, branch.open]) if (leaf.length > 1) leaf.sort(rank)
+  yield
+  for (const next of branch.literals.values()) yield* sortLeaves(next)
+  if (branch.parameter !== undefined) yield* sortLeaves(branch.parameter)
 }

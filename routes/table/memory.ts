@@ -1,4 +1,5 @@
-import { compileTable, type Table } from './compile.ts'
+import type { Turns } from '../../config/pace.ts'
+import { compileTable, type Table, tableInTurns } from './compile.ts'
 import { type CompiledRoute, compileRoute } from './route.ts'
 import type { RouteOptions } from './slice.ts'
 
@@ -21,11 +22,17 @@ export class RouteMemory {
 
   /** Throws a SyntaxError as `compileTable` does. */
   table(routes: readonly RouteOptions[]): Table {
-    let table = this.#tables.get(routes)
-    if (table === undefined) {
-      table = compileTable(routes, this.compile)
-      this.#tables.set(routes, table)
-    }
+    const known = this.#tables.get(routes)
+    if (known !== undefined) return known
+    const table = compileTable(routes, this.compile)
+    this.#tables.set(routes, table)
+    return table
+  }
+
+  /** The table of routes that are compiled already, and good; in turns. */
+  *tableInTurns(routes: readonly RouteOptions[], compiled: readonly CompiledRoute[]): Turns<Table> {
+    const table = this.#tables.get(routes) ?? (yield* tableInTurns(compiled))
+    this.#tables.set(routes, table)
     return table
   }
 }

@@ -1,4 +1,5 @@
-import type { Check } from '../../config/mistake.ts'
+import type { Report } from '../../config/mistake.ts'
+import { atOnce, type Turns } from '../../config/pace.ts'
 import { pointerOf } from '../../config/pointer.ts'
 import type { Table } from './compile.ts'
 import { match } from './match.ts'
@@ -10,20 +11,25 @@ import { hostOf, pathOf } from './witness.ts'
 /** What the check reads of a route; `auth` is declared by the plugin that keeps it. */
 type GuardedRoute = RouteOptions & { readonly auth?: string | { readonly mode?: string } }
 
+interface Checked {
+  readonly routes: readonly GuardedRoute[]
+}
+
 const usual = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE']
 
 /**
  * A method that a guarded route does not list goes on to less exact routes. Where one of them lets anybody in, that is rarely meant,
  * and so it is told, with the request that would get through.
  */
-export const methodGaps: Check = (config, report) => methodGapsWith(new RouteMemory())(config, report)
+export const methodGaps = (config: Checked, report: Report): void =>
+  atOnce(methodGapsWith(new RouteMemory())(config, report))
 
 /** The same, with what is compiled already. */
-export const methodGapsWith =
-  (memory: RouteMemory): Check =>
-  ({ routes }: { readonly routes: readonly GuardedRoute[] }, report) => {
+export const methodGapsWith = (memory: RouteMemory) =>
+  function* ({ routes }: Checked, report: Report): Turns<void> {
     const table = tableOrNothing(routes, memory)
     for (const route of table?.routes ?? []) {
+      yield
       if (route.methods.length === 0 || isOpen(routes[route.index])) continue
       for (const method of usual.filter((name) => !route.methods.includes(name))) {
         const [winner, url] = winnerOf(table!, route, method)
