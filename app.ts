@@ -4,6 +4,7 @@ import type { Slice } from './config/compose.ts'
 import { type LoadedConfig, loadConfig } from './config/config.ts'
 import { ConfigMemory } from './config/memory.ts'
 import type { Check, Report } from './config/mistake.ts'
+import { Pace } from './config/pace.ts'
 import { listen, shutdown } from './config/process.ts'
 import { toMilliseconds } from './config/units.ts'
 import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
@@ -205,9 +206,11 @@ async function buildApp(
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)
   const steps = await furnish(app, corridor, fieldsOf(config, table), services)
   openDoors(app, steps)
+  const pace = new Pace()
   await registerAuth(app, config.auth, services)
   // Whatever plugins registered is loaded by then, with its hooks.
   await app.after()
+  await pace.rest()
   plans = await planRoutes({
     table,
     pools,
@@ -224,7 +227,9 @@ async function buildApp(
     hidesCookies: setsCookies(config.auth)
   })
   await registerProxy(app, plans)
+  await pace.rest()
   await app.ready()
+  await pace.rest()
   const identityHeaders = Object.values(config.auth?.headers ?? {})
   return { app, serving: { open, steps, plans, identityHeaders } }
 }
@@ -265,6 +270,7 @@ async function buildAdmin(
   opened: FastifyInstance[]
 ): Promise<FastifyInstance> {
   const noRoutes = compileTable([])
+  const pace = new Pace()
   const admin = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },
@@ -282,6 +288,7 @@ async function buildAdmin(
     adminToken(config.admin, directory),
     await adminVerifier(config.auth, services, (sentence) => process.log.warn(sentence))
   )
+  await pace.rest()
   takeEmptyBodies(admin)
   const revocations = await registerRevocations(admin, config.auth, services)
   registerHealth(admin, process.control, services, revocations)
@@ -293,6 +300,7 @@ async function buildAdmin(
   registerRuntime(admin, process.runtime)
   registerExplain(admin, serving)
   registerVerify(admin, config.rules, config.auth?.issuer)
+  await pace.rest()
   await admin.ready()
   return admin
 }

@@ -146,6 +146,11 @@ export class Gateway implements Control {
       }
       refuseFixed(current.loaded.value, loaded.value)
       const next = await this.#build(loaded)
+      // It was told to leave meanwhile, and closes what serves now.
+      if (this.isDraining) {
+        await next.close()
+        return this.#lastReload!
+      }
       for (const server of Object.values(this.#servers!)) bePatient(server, loaded.value.listen)
       this.#current = next
       next.activate()

@@ -1,19 +1,21 @@
 import type { Check, Report } from './mistake.ts'
 import { nearest } from './nearest.ts'
+import type { Turns } from './pace.ts'
 import { pointerOf } from './pointer.ts'
 import { orList, quoted } from './sentence.ts'
 
 type Loose = Readonly<Record<string, unknown>>
 
-const tolerant = (check: (config: Loose, report: Report) => void): Check =>
+const tolerant = (check: (config: Loose, report: Report) => void | Turns<void>): Check =>
   Object.assign(check, { tolerant: true as const })
 
 /** Every route names a service that there is; a service that no route names earns a warning. */
-export const serviceNames = tolerant(({ routes, services }, report) => {
+export const serviceNames = tolerant(function* ({ routes, services }, report) {
   const names = isObject(services) ? Object.keys(services) : []
   const known = new Set(names)
   const unused = new Set(names)
   for (const [index, { service }] of itemsOf(routes)) {
+    yield
     if (typeof service !== 'string') continue
     if (unused.delete(service) || known.has(service)) continue
     const meant = nearest(service, names)
@@ -28,10 +30,11 @@ export const serviceNames = tolerant(({ routes, services }, report) => {
 })
 
 /** Ids are taken once in each list. */
-export const uniqueIds = tolerant((config, report) => {
+export const uniqueIds = tolerant(function* (config, report) {
   for (const [key, list] of Object.entries(config)) {
     const taken = new Map<string, number>()
     for (const [index, { id }] of itemsOf(list)) {
+      yield
       if (typeof id !== 'string') continue
       const first = taken.get(id)
       if (first === undefined) taken.set(id, index)

@@ -79,16 +79,15 @@ export async function loadConfig<const Slices extends readonly Slice[]>(
     if (known.size > 0) return loadConfig(options)
   }
   const value = await shape.withDefaults(coerceReferences(interpolation, shape), known, pace)
-  findings.addAll(
-    await shape.validate(value, pace, {
-      known,
-      hidden: (pointer) => {
-        const reference = interpolation.references.get(pointer)
-        if (reference !== undefined) return `what ${reference.label} stands for`
-        return shape.isSecret(pointer) ? 'a secret' : undefined
-      }
-    })
-  )
+  const found = await shape.validate(value, pace, {
+    known,
+    hidden: (pointer) => {
+      const reference = interpolation.references.get(pointer)
+      if (reference !== undefined) return `what ${reference.label} stands for`
+      return shape.isSecret(pointer) ? 'a secret' : undefined
+    }
+  })
+  await findings.addAll(found, pace)
   await runChecks(checks, value, findings, pace)
   if (findings.hasErrors) throw findings.error(maskText(source, shape), interpolation.files)
   const warnings = findings.mistakes()
@@ -168,7 +167,7 @@ async function runChecks(
       // A check may stumble over what the schema refused already; it is asked again once that is mended.
       if (isSound) throw error
     }
-    if (pace.isDue) await pace.rest()
+    await pace.rest()
   }
 }
 

@@ -3,15 +3,21 @@ import { setImmediate } from 'node:timers/promises'
 /** Milliseconds that long work may go on before others get their turn. */
 const turn = 4
 
+/** Parts of the work between two looks at the clock. */
+const parts = 16
+
 /**
  * Does long work in short turns, so that a config of thousands of routes is read and built while requests are served. Ask `isDue`
- * after each small part of the work, and `await rest()` when it is: not each part may cost a promise.
+ * after each small part of the work (some microseconds), and `await rest()` when it is: not each part may cost a promise. After a
+ * large one, rest without asking.
  */
 export class Pace {
   #since = performance.now()
+  #done = 0
 
   get isDue(): boolean {
-    return performance.now() - this.#since > turn
+    this.#done += 1
+    return this.#done % parts === 0 && performance.now() - this.#since > turn
   }
 
   async rest(): Promise<void> {

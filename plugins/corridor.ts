@@ -109,7 +109,7 @@ export async function furnish(
   const stepsOf: { readonly key: string; readonly stepOf: StepOf<never> }[] = []
   const pace = new Pace()
   for (const { plugin, options } of corridor) {
-    if (pace.isDue) await pace.rest()
+    await pace.rest()
     const stepOf = await plugin.setup(app, options as never, services)
     if (stepOf !== undefined) stepsOf.push({ key: plugin.key, stepOf })
   }
