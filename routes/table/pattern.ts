@@ -59,7 +59,7 @@ function parseSegment(segment: string): Segment {
 /** The whole segments that every path begins with which a regular expression matches. */
 export function fixedSegments(source: string): readonly string[] {
   if (source.includes('|')) return []
-  const [, fixed = ''] = /^\^((?:\/[\w-]+)*)(?=\/)/.exec(source) ?? []
+  const [, fixed = ''] = /^\^((?:\/[\w-]+)*)(?=\/(?![?*{]))/.exec(source) ?? []
   return fixed.split('/').slice(1)
 }
 

@@ -14,8 +14,10 @@ const count = 10_000
 function randomFrom(seed: number): (below: number) => number {
   let state = seed
   return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return Math.floor((state / 2 ** 32) * below)
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below)
   }
 }
 
@@ -146,6 +148,32 @@ t.test(
     ])
   }
 )
+
+t.test('of thousands of regular expressions the first in their order takes a request', async (t) => {
+  const random = randomFrom(11)
+  const starts = ['^/a/', '^/b/', '^/a/?', '^/(?:a|b)/', '^/[ab]/', '^/d|^/c/', '^/', '^/a-b/']
+  const paths = Array.from({ length: 2000 }, (_, index) => {
+    const [start, digit] = [starts[random(starts.length)]!, random(10)]
+    return `~${start}${['x', `[0-${digit}]`, 'x/y$', `z{1,${1 + (index % 7)}}`][random(4)]}${index}`
+  })
+  const routes = paths.map((path, index) => routeOf({ id: `r${index}`, path }))
+  const table = compileTable(routes)
+  const inOrder = routes
+    .map(({ path, id }) => ({ id, source: path.slice(1) }))
+    .sort((one, other) => other.source.length - one.source.length)
+    .map(({ id, source }) => ({ id, regex: new RegExp(source) }))
+  const outcomes = { taken: 0, missed: 0 }
+  for (let round = 0; round < 2000; round += 1) {
+    const first = ['a/', 'b/', 'a', 'c/', 'd', 'a-b/', ''][random(7)]!
+    const path = `/${first}${['x', random(10), 'z', 'zz'][random(4)]}${random(2000)}`
+    const expected = inOrder.find(({ regex }) => regex.test(path))?.id
+    const found = routed(table, path)
+    const id = typeof found === 'object' ? found.id : undefined
+    if (id !== expected) t.equal(id, expected, path)
+    outcomes[id === undefined ? 'missed' : 'taken'] += 1
+  }
+  for (const [outcome, times] of Object.entries(outcomes)) t.ok(times > 100, `${times} requests: ${outcome}`)
+})
 
 /** A service that says which path it was asked for. */
 async function echo(t: Test): Promise<string> {
