@@ -8,7 +8,7 @@ export type Leaf = readonly CompiledRoute[]
 
 /** One segment of the trie. A request visits at most two children of a branch, so the number of routes does not count. */
 export interface Branch {
-  readonly literals: Map<string, Branch>
+  literals: Map<string, Branch>
   parameter: Branch | undefined
   /** Routes that end here without a slash, with one, and with a wildcard. */
   ends: CompiledRoute[]
@@ -111,13 +111,32 @@ function* shelve({ regexes, fixed, loose }: HostTable): Turns<void> {
 
 const newHostTable = (): HostTable => ({ root: newBranch(), regexes: [], fixed: new Map(), loose: [] })
 
+/** What most branches have of most things; shared by all of them, and never added to. */
+const noBranches = new Map<string, Branch>()
+const noRoutes = Object.freeze([]) as unknown as CompiledRoute[]
+
 const newBranch = (): Branch => ({
-  literals: new Map(),
+  literals: noBranches,
   parameter: undefined,
-  ends: [],
-  slashed: [],
-  open: []
+  ends: noRoutes,
+  slashed: noRoutes,
+  open: noRoutes
 })
+
+function literalOf(branch: Branch, name: string): Branch {
+  const known = branch.literals.get(name)
+  if (known !== undefined) return known
+  if (branch.literals === noBranches) branch.literals = new Map()
+  const next = newBranch()
+  branch.literals.set(name, next)
+  return next
+}
+
+function append(leaf: CompiledRoute[], route: CompiledRoute): CompiledRoute[] {
+  if (leaf === noRoutes) return [route]
+  leaf.push(route)
+  return leaf
+}
 
 function place(table: HostTable, route: CompiledRoute): void {
   const { pattern } = route
@@ -130,15 +149,11 @@ function place(table: HostTable, route: CompiledRoute): void {
     if ('parameter' in segment) {
       branch.parameter ??= newBranch()
       branch = branch.parameter
-    } else {
-      const next = branch.literals.get(segment.literal) ?? newBranch()
-      branch.literals.set(segment.literal, next)
-      branch = next
-    }
+    } else branch = literalOf(branch, segment.literal)
   }
-  if (pattern.isOpen) branch.open.push(route)
-  else if (pattern.hasSlash) branch.slashed.push(route)
-  else branch.ends.push(route)
+  if (pattern.isOpen) branch.open = append(branch.open, route)
+  else if (pattern.hasSlash) branch.slashed = append(branch.slashed, route)
+  else branch.ends = append(branch.ends, route)
 }
 
 function* sortLeaves(branch: Branch): Turns<void> {
