@@ -2,7 +2,6 @@ import type { FastifyInstance } from 'fastify'
 import { checks as generic } from './config/checks.ts'
 import type { Slice } from './config/compose.ts'
 import { type LoadedConfig, loadConfig } from './config/config.ts'
-import { ConfigMemory } from './config/memory.ts'
 import type { Check, Report } from './config/mistake.ts'
 import { Pace } from './config/pace.ts'
 import { listen, shutdown } from './config/process.ts'
@@ -30,6 +29,7 @@ import { registerVerify } from './routes/admin/verify.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
 import { registerHealth } from './routes/health.ts'
+import type { GatewayMemory } from './routes/memory.ts'
 import { type Engine, type Plans, planRoutes } from './routes/proxy/plan.ts'
 import { proxyPath, registerProxy } from './routes/proxy.ts'
 import { routeTableWith } from './routes/table/check.ts'
@@ -96,14 +96,6 @@ export const checks = checksWith(new RouteMemory())
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
-
-/** What one config leaves to the next, so that a reload costs what has changed. */
-export interface GatewayMemory {
-  readonly config: ConfigMemory
-  readonly routes: RouteMemory
-}
-
-export const newMemory = (): GatewayMemory => ({ config: new ConfigMemory(), routes: new RouteMemory() })
 
 /** Reads a config file whole; rejects with a ConfigError and every mistake in it. */
 export const loadGatewayConfig = (path: string, memory?: GatewayMemory): Promise<GatewayConfig> =>

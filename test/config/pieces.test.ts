@@ -2,11 +2,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { loadGatewayConfig, newMemory } from '../../app.ts'
+import { loadGatewayConfig } from '../../app.ts'
 import { parseJson } from '../../config/json.ts'
 import { Pace } from '../../config/pace.ts'
 import { readPieces } from '../../config/pieces.ts'
 import { eachScalar, plainOf, Source } from '../../config/source.ts'
+import { newMemory } from '../../routes/memory.ts'
 
 const sample = `\uFEFF// A config with all that the language takes.
 {
