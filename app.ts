@@ -2,39 +2,30 @@ import type { FastifyInstance } from 'fastify'
 import { checks as generic } from './config/checks.ts'
 import type { Slice } from './config/compose.ts'
 import { type LoadedConfig, loadConfig } from './config/config.ts'
-import type { Report } from './config/mistake.ts'
+import type { Check, Report } from './config/mistake.ts'
+import { Pace } from './config/pace.ts'
 import { listen, shutdown } from './config/process.ts'
 import { toMilliseconds } from './config/units.ts'
-import { furnish, newCorridor, openDoors } from './plugins/corridor.ts'
-import { doorLimit, guardArea } from './plugins/door-limit.ts'
+import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { plugins } from './plugins/index.ts'
-import { problem } from './plugins/problem.ts'
-import { requestId } from './plugins/request-id.ts'
+import type { RouteInfo } from './plugins/plugin.ts'
 import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
-import { adminSlice, adminToken, guardAdmin, takeEmptyBodies } from './routes/admin/admin.ts'
-import { registerConfig } from './routes/admin/config.ts'
+import { adminSlice } from './routes/admin/admin.ts'
+import { buildAdmin } from './routes/admin/build.ts'
 import type { Control } from './routes/admin/control.ts'
-import { registerExplain } from './routes/admin/explain.ts'
 import type { Serving } from './routes/admin/explanation.ts'
-import { registerKeys } from './routes/admin/keys.ts'
-import { registerLockouts } from './routes/admin/lockouts.ts'
-import { registerNodes } from './routes/admin/nodes.ts'
-import { registerRevocations } from './routes/admin/revocations.ts'
-import { registerRoutes } from './routes/admin/routes.ts'
-import { registerRuntime } from './routes/admin/runtime.ts'
-import { adminVerifier, registerSessions } from './routes/admin/sessions.ts'
-import { registerVerify } from './routes/admin/verify.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
-import { registerHealth } from './routes/health.ts'
+import type { GatewayMemory } from './routes/memory.ts'
 import { type Engine, type Plans, planRoutes } from './routes/proxy/plan.ts'
-import { releasesOf } from './routes/proxy/release.ts'
+import { type Releases, releasesOf } from './routes/proxy/release.ts'
 import { proxyPath, registerProxy } from './routes/proxy.ts'
-import { routeTable } from './routes/table/check.ts'
-import { compileTable, type Table } from './routes/table/compile.ts'
+import { routeTableWith } from './routes/table/check.ts'
+import type { Table } from './routes/table/compile.ts'
 import { exchangeOpener } from './routes/table/exchange.ts'
-import { methodGaps } from './routes/table/method-gaps.ts'
+import { RouteMemory } from './routes/table/memory.ts'
+import { methodGapsWith } from './routes/table/method-gaps.ts'
 import { releaseOptions } from './routes/table/release-check.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
@@ -79,10 +70,10 @@ export const slices = [
 ] as const satisfies readonly Slice[]
 
 /** What schemas cannot say, for `toll check` and every load. */
-export const checks = [
+const checksWith = (routes: RouteMemory): readonly Check[] => [
   ...generic,
-  routeTable,
-  methodGaps,
+  routeTableWith(routes),
+  methodGapsWith(routes),
   releaseOptions,
   doorCollisions,
   identityOptions,
@@ -93,15 +84,19 @@ export const checks = [
   issuerOptions
 ]
 
+/** The same for whoever reads one config only. */
+export const checks = checksWith(new RouteMemory())
+
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
 
 /** Reads a config file whole; rejects with a ConfigError and every mistake in it. */
-export const loadGatewayConfig = (path: string): Promise<GatewayConfig> =>
+export const loadGatewayConfig = (path: string, memory?: GatewayMemory): Promise<GatewayConfig> =>
   loadConfig({
     path,
     slices,
-    checks,
+    checks: checksWith(memory?.routes ?? new RouteMemory()),
+    ...(memory !== undefined && { memory: memory.config }),
     extend: async (config: unknown, report: Report, directory: string) => {
       await checkOwnProvider(config, report, directory)
       return thirdPartySlices((config as { plugins?: unknown } | null)?.plugins, slices, report, directory)
@@ -116,6 +111,7 @@ export interface Process {
   readonly format: LogFormat
   readonly control: Control
   readonly runtime: Runtime
+  readonly memory: GatewayMemory
 }
 
 /** One config at work: its apps, its hold on the services, and what is under way in it. Never changed, only replaced. */
@@ -148,9 +144,10 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const pools = openPools(services, loaded.value.services)
     const nodes = await openNodeOverrides(services, pools)
     await Promise.all([...pools.values()].map((pool) => pool.located()))
-    const served = { table: compileTable(loaded.value.routes), pools, nodes }
+    const served = { table: process.memory.routes.table(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
-    const admin = await buildAdmin(loaded, services, { ...served, serving }, process, opened)
+    const own = { config: loaded.value, directory: loaded.directory, services, opened }
+    const admin = await buildAdmin({ ...own, ...served, ...process, serving })
     const activate = () => {
       for (const pool of served.pools.values()) pool.activate()
     }
@@ -195,25 +192,14 @@ async function buildApp(
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
   const releases = releasesOf(config, services)
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)
-  const steps = await furnish(
-    app,
-    corridor,
-    table.routes.map((route) => ({
-      route,
-      fields: {
-        ...config.routes[route.index],
-        ...route,
-        serviceLimit: config.services[route.service]?.limit,
-        canaryLimit: config.services[releases.of(route).canary?.service ?? '']?.limit
-      }
-    })),
-    services
-  )
+  const steps = await furnish(app, corridor, fieldsOf(config, table, releases), services)
   openDoors(app, steps)
+  const pace = new Pace()
   await registerAuth(app, config.auth, services)
   // Whatever plugins registered is loaded by then, with its hooks.
   await app.after()
-  plans = planRoutes({
+  await pace.rest()
+  plans = await planRoutes({
     table,
     pools,
     engineOf: (service) => engineOf(config.services[service]?.transport, app.payloadHooks),
@@ -230,7 +216,9 @@ async function buildApp(
     releases
   })
   await registerProxy(app, plans)
+  await pace.rest()
   await app.ready()
+  await pace.rest()
   const identityHeaders = Object.values(config.auth?.headers ?? {})
   return { app, serving: { open, steps, plans, identityHeaders } }
 }
@@ -238,6 +226,19 @@ async function buildApp(
 /** The direct engine, unless somebody wants to see payloads; a service that names one gets that. */
 const engineOf = (wanted: 'auto' | Engine | undefined, payloadHooks: ReadonlySet<string>): Engine =>
   wanted === undefined || wanted === 'auto' ? (payloadHooks.size > 0 ? 'http-proxy' : 'direct') : wanted
+
+/** Each route with all that plugins read of it. */
+function* fieldsOf(
+  { routes, services }: GatewayConfig['value'],
+  table: Table,
+  releases: Releases
+): Iterable<Furnished> {
+  for (const route of table.routes) {
+    const serviceLimit = services[route.service]?.limit
+    const canaryLimit = services[releases.of(route).canary?.service ?? '']?.limit
+    yield { route, fields: { ...routes[route.index], ...route, serviceLimit, canaryLimit } as RouteInfo }
+  }
+}
 
 /** What tells services who is asking, signed by the keys of the identity. */
 async function assertionsOf(
@@ -252,46 +253,4 @@ async function assertionsOf(
     header,
     writer: new Assertions(keys, { issuer: auth.issuer, ttl: Math.floor(toMilliseconds(ttl) / 1000) })
   }
-}
-
-/** The admin side: health and metrics for whoever reaches it, everything else behind a token. */
-async function buildAdmin(
-  { value: config, directory }: GatewayConfig,
-  services: Services,
-  { table, pools, nodes, serving }: Served & { readonly serving: Serving },
-  process: Process,
-  opened: FastifyInstance[]
-): Promise<FastifyInstance> {
-  const noRoutes = compileTable([])
-  const admin = newCorridor({
-    log: process.log,
-    accessLog: { writer: process.lines, format: process.format },
-    open: exchangeOpener(noRoutes, () => true),
-    pathOf: ({ path, query }) => path + query
-  })
-  opened.push(admin)
-  problem.setup(admin, config.problem, services)
-  requestId.setup(admin, {}, services)
-  await doorLimit.setup(admin, config.doors, services)
-  guardArea(admin, 'admin', (path) => path.startsWith('/admin'))
-  admin.addHook('onRequest', (request, _reply, done) => done(request.exchange.refusal as Error | undefined))
-  guardAdmin(
-    admin,
-    adminToken(config.admin, directory),
-    await adminVerifier(config.auth, services, (sentence) => process.log.warn(sentence))
-  )
-  takeEmptyBodies(admin)
-  const revocations = await registerRevocations(admin, config.auth, services)
-  registerHealth(admin, process.control, services, revocations)
-  registerConfig(admin, process.control)
-  await registerSessions(admin, config.auth, services)
-  await registerLockouts(admin, config.auth, services)
-  await registerKeys(admin, config.auth, services)
-  registerRoutes(admin, table, config.routes, pools)
-  registerNodes(admin, pools, nodes)
-  registerRuntime(admin, process.runtime)
-  registerExplain(admin, serving)
-  registerVerify(admin, config.rules, config.auth?.issuer)
-  await admin.ready()
-  return admin
 }

@@ -12,6 +12,7 @@ import { metricsOf } from './plugins/metrics.ts'
 import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
 import { bePatient, createListener, listening, originOf } from './routes/listener.ts'
+import { newMemory } from './routes/memory.ts'
 import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
 import type { Turns } from './routes/turns.ts'
 import { guardWire, stopAccepting } from './routes/wire.ts'
@@ -49,6 +50,7 @@ const retireTimeout = 10 * 60_000
 export class Gateway implements Control {
   readonly #options: GatewayOptions
   readonly #registry = new ServiceRegistry()
+  readonly #memory = newMemory()
   /** Keeps what must live as long as the process, whatever the config says. */
   readonly #lease: Lease = this.#registry.lease()
   /** Configs that were replaced and still have requests under way. */
@@ -92,7 +94,7 @@ export class Gateway implements Control {
   }
 
   async #open(): Promise<void> {
-    const loaded = await loadGatewayConfig(this.#options.path)
+    const loaded = await loadGatewayConfig(this.#options.path, this.#memory)
     this.#speech = this.#options.speak(loaded)
     this.#watcher?.follow(loaded.files)
     this.#current = await this.#build(loaded)
@@ -137,7 +139,7 @@ export class Gateway implements Control {
     const at = new Date().toISOString()
     if (this.isDraining) return this.#lastReload!
     try {
-      const loaded = await loadGatewayConfig(path)
+      const loaded = await loadGatewayConfig(path, this.#memory)
       this.#watcher?.follow(loaded.files)
       const current = this.#current!
       if (loaded.revision === current.loaded.revision) {
@@ -145,6 +147,11 @@ export class Gateway implements Control {
       }
       refuseFixed(current.loaded.value, loaded.value)
       const next = await this.#build(loaded)
+      // It was told to leave meanwhile, and closes what serves now.
+      if (this.isDraining) {
+        await next.close()
+        return this.#lastReload!
+      }
       for (const server of Object.values(this.#servers!)) bePatient(server, loaded.value.listen)
       this.#current = next
       next.activate()
@@ -177,7 +184,8 @@ export class Gateway implements Control {
       lines,
       format,
       control: this,
-      runtime: this.#runtime
+      runtime: this.#runtime,
+      memory: this.#memory
     })
   }
 

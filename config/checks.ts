@@ -1,24 +1,27 @@
 import type { Check, Report } from './mistake.ts'
 import { nearest } from './nearest.ts'
+import type { Turns } from './pace.ts'
 import { pointerOf } from './pointer.ts'
 import { orList, quoted } from './sentence.ts'
 
 type Loose = Readonly<Record<string, unknown>>
 
-const tolerant = (check: (config: Loose, report: Report) => void): Check =>
+const tolerant = (check: (config: Loose, report: Report) => void | Turns<void>): Check =>
   Object.assign(check, { tolerant: true as const })
 
 /** Whatever names a service names one that there is; a service that nothing names earns a warning. */
-export const serviceNames = tolerant((config, report) => {
+export const serviceNames = tolerant(function* (config, report) {
   const names = isObject(config.services) ? Object.keys(config.services) : []
+  const known = new Set(names)
   const unused = new Set(names)
   for (const [pointer, service] of namedServices(config)) {
+    yield
     if (typeof service !== 'string') continue
-    if (unused.delete(service) || names.includes(service)) continue
+    if (unused.delete(service) || known.has(service)) continue
     const meant = nearest(service, names)
-    const known =
+    const others =
       names.length === 0 ? 'there are no services' : `there are ${orList(quoted(names.slice(0, 10)))}`
-    const hint = meant === undefined ? `; ${known}` : ''
+    const hint = meant === undefined ? `; ${others}` : ''
     report.error(pointer, `there is no service "${service}"${hint}`, meant)
   }
   for (const name of unused) {
@@ -42,10 +45,11 @@ function* namedServices({ routes, services }: Loose): Iterable<[pointer: string,
 }
 
 /** Ids are taken once in each list. */
-export const uniqueIds = tolerant((config, report) => {
+export const uniqueIds = tolerant(function* (config, report) {
   for (const [key, list] of Object.entries(config)) {
     const taken = new Map<string, number>()
     for (const [index, { id }] of itemsOf(list)) {
+      yield
       if (typeof id !== 'string') continue
       const first = taken.get(id)
       if (first === undefined) taken.set(id, index)

@@ -1,16 +1,20 @@
-import { createHash } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import { type ConfigOf, closed, type Slice, schemaOf } from './compose.ts'
 import { Findings } from './findings.ts'
+import { deepFreeze } from './freeze.ts'
 import { type Interpolation, interpolate } from './interpolate.ts'
+import type { ConfigMemory } from './memory.ts'
 import { type Check, ConfigError, type Mistake, type Report } from './mistake.ts'
+import { inTurns, Pace } from './pace.ts'
 import { keysOf } from './pointer.ts'
 import { readSource } from './read.ts'
 import { maskText, redact } from './redact.ts'
+import { revisionOf } from './revision.ts'
 import { Shape } from './shape.ts'
 import { soundPart } from './sound.ts'
+import type { Source } from './source.ts'
 
 export interface LoadedConfig<Slices extends readonly Slice[] = readonly Slice[]> {
   /** Everything in the file and every default, deeply frozen. */
@@ -43,6 +47,8 @@ export interface LoadOptions<Slices extends readonly Slice[]> {
   readonly env?: Readonly<Record<string, string | undefined>>
   /** Validates this text as if it were in the file. */
   readonly text?: string
+  /** What the config before left; this one leaves there what it has when it is accepted. */
+  readonly memory?: ConfigMemory
   /** Asked with the config as written, references replaced and nothing checked yet. */
   readonly extend?: (config: unknown, report: Report, directory: string) => Promise<readonly Extension[]>
 }
@@ -51,42 +57,55 @@ export interface LoadOptions<Slices extends readonly Slice[]> {
 export async function loadConfig<const Slices extends readonly Slice[]>(
   options: LoadOptions<Slices>
 ): Promise<LoadedConfig<Slices>> {
-  const { slices, checks = [], env = process.env, extend } = options
+  const { slices, checks = [], env = process.env, extend, memory } = options
   const path = resolve(options.path)
   const directory = dirname(path)
-  const source = await readSource(options.path, options.text ?? (await readText(options.path)))
+  const pace = new Pace()
+  const source = await readSource(options.path, options.text ?? (await readText(options.path)), pace, memory)
   const findings = new Findings(source)
   for (const flaw of source.flaws) findings.addFlaw('', flaw)
   if (source.flaws.some(({ harmless }) => harmless !== true)) throw findings.error()
 
+  const known = source.pieces?.known ?? new Set()
   const interpolation = await interpolate(source, { env, directory })
   findings.hide(interpolation.inserted)
   for (const flaw of interpolation.flaws) findings.addFlaw(flaw.pointer, flaw)
 
   const extensions = (await extend?.(interpolation.value, findings.report(), directory)) ?? []
-  const shape = shapeOf(slices, extensions)
-  const value = shape.withDefaults(coerceReferences(interpolation, shape))
-  findings.addAll(
-    shape.validate(value, {
-      hidden: (pointer) => {
-        const reference = interpolation.references.get(pointer)
-        if (reference !== undefined) return `what ${reference.label} stands for`
-        return shape.isSecret(pointer) ? 'a secret' : undefined
-      }
-    })
-  )
-  runChecks(checks, value, findings)
+  const shape = memory?.shapeFor(extensions) ?? shapeOf(slices, extensions)
+  if (memory !== undefined && shape !== memory.shapeFor(extensions)) {
+    memory.reshape(shape, extensions)
+    // What was known was known by another schema.
+    if (known.size > 0) return loadConfig(options)
+  }
+  const value = await shape.withDefaults(coerceReferences(interpolation, shape), known, pace)
+  const found = await shape.validate(value, pace, {
+    known,
+    hidden: (pointer) => {
+      const reference = interpolation.references.get(pointer)
+      if (reference !== undefined) return `what ${reference.label} stands for`
+      return shape.isSecret(pointer) ? 'a secret' : undefined
+    }
+  })
+  await findings.addAll(found, pace)
+  await runChecks(checks, value, findings, pace)
   if (findings.hasErrors) throw findings.error(maskText(source, shape), interpolation.files)
   const warnings = findings.mistakes()
+  await deepFreeze(value, pace)
+  if (memory !== undefined) keep(source, value, memory)
   return {
-    value: deepFreeze(value) as ConfigOf<Slices>,
-    revision: createHash('sha256').update(canonical(value)).digest('hex').slice(0, 12),
+    value: value as ConfigOf<Slices>,
+    revision: await revisionOf(value as object, pace, memory),
     path,
     directory,
     files: interpolation.files,
-    redacted: redact(source, shape),
+    get redacted() {
+      return redact(source, shape)
+    },
     warnings,
-    text: warnings.length > 0 ? maskText(source, shape) : ''
+    get text() {
+      return warnings.length > 0 ? maskText(source, shape) : ''
+    }
   }
 }
 
@@ -129,31 +148,38 @@ function coerceReferences({ value, references }: Interpolation, shape: Shape): u
   return whole['']
 }
 
-function runChecks(checks: readonly Check[], value: unknown, findings: Findings): void {
+async function runChecks(
+  checks: readonly Check[],
+  value: unknown,
+  findings: Findings,
+  pace: Pace
+): Promise<void> {
   const isSound = !findings.hasErrors
-  const sound = soundPart(value, findings.pointers)
+  const sound = isSound ? undefined : soundPart(value, findings.pointers)
   for (const check of checks) {
-    const everything = isSound || check.tolerant === true
     try {
-      if (everything) check(value as never, findings.report())
-      else check(sound.config as never, findings.report(sound.original))
+      const turns =
+        sound === undefined || check.tolerant === true
+          ? check(value as never, findings.report())
+          : check(sound.config as never, findings.report(sound.original))
+      if (turns !== undefined) await inTurns(turns, pace)
     } catch (error) {
       // A check may stumble over what the schema refused already; it is asked again once that is mended.
       if (isSound) throw error
     }
+    await pace.rest()
   }
 }
 
-function deepFreeze(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
-  for (const inner of Object.values(value)) deepFreeze(inner)
-  return Object.freeze(value)
+/** Leaves the items of lists that refer to nothing to the next config. */
+function keep({ pieces }: Source, value: unknown, memory: ConfigMemory): void {
+  for (const [name, texts] of pieces?.texts ?? []) {
+    const items = (value as Readonly<Record<string, unknown>>)[name] as readonly unknown[]
+    for (const [index, text] of texts.entries()) {
+      const item = items[index]
+      if (text === undefined || typeof item !== 'object' || item === null || pieces!.known.has(item)) continue
+      memory.keep(name, text, item)
+    }
+  }
+  memory.sweep()
 }
-
-/** JSON with sorted keys: the order in which keys are written changes nothing, so it makes no new revision. */
-const canonical = (value: unknown): string =>
-  JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
-      ? Object.fromEntries(Object.entries(inner).sort(([left], [right]) => (left < right ? -1 : 1)))
-      : inner
-  )

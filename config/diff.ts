@@ -32,4 +32,11 @@ function byName(entries: unknown): ReadonlyMap<string, unknown> {
   return new Map(Object.entries(entries ?? {}))
 }
 
-const isSame = (one: unknown, other: unknown): boolean => JSON.stringify(one) === JSON.stringify(other)
+/** Items that two configs have in common are mostly the same objects, which makes thousands of them cheap to compare. */
+function isSame(one: unknown, other: unknown): boolean {
+  if (one === other) return true
+  if (Array.isArray(one) && Array.isArray(other)) {
+    return one.length === other.length && one.every((item, index) => isSame(item, other[index]))
+  }
+  return JSON.stringify(one) === JSON.stringify(other)
+}

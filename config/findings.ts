@@ -1,4 +1,5 @@
 import { ConfigError, type Mistake, type Report, type Severity } from './mistake.ts'
+import type { Pace } from './pace.ts'
 import { maskText } from './redact.ts'
 import type { Aim, Source } from './source.ts'
 import type { Finding } from './validate.ts'
@@ -35,10 +36,11 @@ export class Findings {
   }
 
   /** What a schema says about a place that is known to be wrong already adds nothing. */
-  addAll(findings: readonly Finding[]): void {
+  async addAll(findings: readonly Finding[], pace: Pace): Promise<void> {
     const known = new Set(this.pointers)
     for (const { pointer, aim, sentence, suggestion } of findings) {
       if (!known.has(pointer)) this.#add(pointer, aim, 'error', sentence, suggestion)
+      if (pace.isDue) await pace.rest()
     }
   }
 

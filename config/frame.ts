@@ -7,28 +7,39 @@ export interface FrameOptions {
 }
 
 /** A mistake as people read it: place and sentence, the lines it is about, and what was probably meant. */
-export function renderMistake(mistake: Mistake, { text, colour = false }: FrameOptions = {}): string {
+export const renderMistake = (mistake: Mistake, options: FrameOptions = {}): string =>
+  renderEach([mistake], options)[0]!
+
+/** Each of many mistakes as people read it. */
+export function renderEach(
+  mistakes: readonly Mistake[],
+  { text, colour = false }: FrameOptions = {}
+): string[] {
+  const lines = mistakes.length === 0 ? undefined : text?.split(/\r\n|\n|\r/)
+  return mistakes.map((mistake) => render(mistake, lines, colour))
+}
+
+function render(mistake: Mistake, lines: readonly string[] | undefined, colour: boolean): string {
   const { file, line, column, severity, sentence, suggestion } = mistake
   const paint = (code: number, words: string): string => (colour ? `\u001b[${code}m${words}\u001b[0m` : words)
   const rows = [`${file}:${line}:${column}  ${paint(severity === 'error' ? 31 : 33, severity)} ${sentence}`]
-  if (text !== undefined) rows.push(...frameOf(text, mistake, paint))
+  if (lines !== undefined) rows.push(...frameOf(lines, mistake, paint))
   if (suggestion !== undefined) rows.push(`  did you mean "${suggestion}"?`)
   return rows.join('\n')
 }
 
 /** Everything that is wrong with a refused config, one mistake under the other. */
 export const renderMistakes = ({ mistakes, text }: ConfigError, { colour = false } = {}): string =>
-  mistakes.map((mistake) => renderMistake(mistake, { text, colour })).join('\n')
+  renderEach(mistakes, { text, colour }).join('\n')
 
 /** How much of a long line is shown: a minified file is one line. */
 const width = 120
 
 function frameOf(
-  text: string,
+  lines: readonly string[],
   { line, column, length }: Mistake,
   paint: (code: number, words: string) => string
 ): string[] {
-  const lines = text.split(/\r\n|\n|\r/)
   const digits = String(line).length
   const from = column > width - 20 ? column - 40 : 0
   const row = (number: number): string =>

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
+import { mayRefer, type Part } from './pieces.ts'
 import { pointerOf } from './pointer.ts'
 import { eachScalar, type Flaw, plainOf, type Source, type SourceNode, type Span } from './source.ts'
 
@@ -30,33 +31,34 @@ export interface Surroundings {
 /** `$${` is a plain `${`; then `${NAME}`, `${NAME:-default}` and `${file:path}`; what is left is a mistake. */
 const grammar = /\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?|file:([^}]+))\}|\$\{[^}]*\}?/g
 
-/** A text without this holds no reference, not even an escaped one: most large files need not be searched value by value. */
-const mayRefer = /\$\{|\\[ux]/
-
 /** No secret is larger; a wrong path to a large file should not end in memory. */
 const maxFileBytes = 64 * 1024
 
 /** Replaces what a config refers to outside of itself: environment variables and files. */
 export async function interpolate(source: Source, { env, directory }: Surroundings): Promise<Interpolation> {
-  const { root } = source
+  const whole: { value: unknown } = { value: undefined }
+  const parts = partsOf(source, whole)
   const references = new Map<string, Reference>()
   const inserted = new Map<string, string>()
   const flaws: (Flaw & { pointer: string })[] = []
-  if (root === undefined) return { value: undefined, references, inserted, files: [], flaws }
-  if (!mayRefer.test(source.text)) {
-    return { value: plainOf(root, (_, scalar) => scalar), references, inserted, files: [], flaws }
+  for (const part of parts) {
+    eachKey(
+      part.node,
+      (pointer, key) => {
+        const sentence = 'references are replaced in values, not in keys'
+        flaws.push({ start: key.start, end: key.end, pointer, sentence })
+      },
+      part.pointer
+    )
   }
-  eachKey(root, (pointer, key) => {
-    const sentence = 'references are replaced in values, not in keys'
-    flaws.push({ start: key.start, end: key.end, pointer, sentence })
-  })
-  const files = await readFiles(root, directory)
+  const files = await readFiles(parts, directory)
   const nodes = new Map<string, SourceNode>()
-  eachScalar(root, (pointer, scalar, node) => {
+  const look = (pointer: string, scalar: unknown, node: SourceNode): void => {
     if (typeof scalar === 'string' && scalar.includes('${')) nodes.set(pointer, node)
-  })
+  }
+  for (const { node, pointer } of parts) eachScalar(node, look, pointer)
 
-  const value = plainOf(root, (pointer, scalar) => {
+  const replace = (pointer: string, scalar: unknown): unknown => {
     const node = nodes.get(pointer)
     if (node === undefined || typeof scalar !== 'string') return scalar
     const labels: string[] = []
@@ -79,8 +81,26 @@ export async function interpolate(source: Source, { env, directory }: Surroundin
     })
     if (labels.length > 0) references.set(pointer, { label: labels.join(' and '), whole: isWhole })
     return text
-  })
-  return { value, references, inserted, files: [...files.keys()], flaws }
+  }
+  for (const { node, pointer, put } of parts) put(plainOf(node, replace, pointer))
+  return { value: whole.value, references, inserted, files: [...files.keys()], flaws }
+}
+
+/** The parts of a file that may hold references, and in `whole` everything else. */
+function partsOf({ pieces, root, text }: Source, whole: { value: unknown }): readonly Part[] {
+  if (pieces !== undefined) {
+    whole.value = pieces.value
+    return pieces.referring
+  }
+  if (root === undefined) return []
+  if (mayRefer.test(text)) {
+    const put = (value: unknown): void => {
+      whole.value = value
+    }
+    return [{ pointer: '', node: root, put }]
+  }
+  whole.value = plainOf(root, (_, scalar) => scalar)
+  return []
 }
 
 /** Calls `visit` for every key that holds what looks like a reference. */
@@ -119,14 +139,15 @@ function fromFile(files: ReadonlyMap<string, Found>, directory: string, path: st
   return files.get(resolve(directory, path)) ?? { sentence: `the file ${path} cannot be read` }
 }
 
-async function readFiles(root: SourceNode, directory: string): Promise<Map<string, Found>> {
+async function readFiles(parts: readonly Part[], directory: string): Promise<Map<string, Found>> {
   const paths = new Set<string>()
-  eachScalar(root, (_, scalar) => {
+  const look = (_: string, scalar: unknown): void => {
     if (typeof scalar !== 'string' || !scalar.includes('${file:')) return
     for (const [written, , , path] of scalar.matchAll(grammar)) {
       if (path !== undefined && written !== '$${') paths.add(path)
     }
-  })
+  }
+  for (const { node } of parts) eachScalar(node, look)
   const found = new Map<string, Found>()
   for (const path of paths)
     found.set(resolve(directory, path), await readSecret(resolve(directory, path), path))

@@ -2,12 +2,12 @@ import { type Node, type ParseError, parseTree, printParseErrorCode } from 'json
 import { ObjectEntries } from './object.ts'
 import type { Flaw, Parsed, SourceNode } from './source.ts'
 
-/** Reads JSON with comments and trailing commas. */
-export function parseJson(text: string): Parsed {
+/** Reads JSON with comments and trailing commas. `from` is where the text starts in a larger one that places are told in. */
+export function parseJson(text: string, from = 0): Parsed {
   const errors: ParseError[] = []
   const tree = parseTree(text, errors, { allowTrailingComma: true })
   const flaws = flawsOf(text, errors)
-  return { root: tree && convert(tree, flaws), flaws }
+  return { root: tree && convert(tree, flaws, from), flaws }
 }
 
 const sentences: Readonly<Record<string, string>> = {
@@ -34,7 +34,7 @@ function flawsOf(text: string, errors: readonly ParseError[]): Flaw[] {
   const lines = new Set<number>()
   const flaws: Flaw[] = []
   for (const { error, offset, length } of errors) {
-    const line = text.slice(0, offset).split('\n').length
+    const line = text.lastIndexOf('\n', offset - 1)
     if (lines.has(line) || flaws.length === 10) continue
     lines.add(line)
     const name = printParseErrorCode(error)
@@ -51,12 +51,13 @@ function flawsOf(text: string, errors: readonly ParseError[]): Flaw[] {
   return flaws
 }
 
-function convert(node: Node, flaws: Flaw[]): SourceNode {
-  const span = { start: node.offset, end: node.offset + node.length }
+function convert(node: Node, flaws: Flaw[], from: number): SourceNode {
+  const start = from + node.offset
+  const span = { start, end: start + node.length }
   if (node.type === 'array') {
     return {
       ...span,
-      value: { kind: 'array', items: (node.children ?? []).map((child) => convert(child, flaws)) }
+      value: { kind: 'array', items: (node.children ?? []).map((child) => convert(child, flaws, from)) }
     }
   }
   if (node.type !== 'object') return { ...span, value: { kind: 'scalar', scalar: node.value } }
@@ -64,8 +65,8 @@ function convert(node: Node, flaws: Flaw[]): SourceNode {
   for (const { children: [key, value] = [] } of node.children ?? []) {
     // A key without a value is among the flaws already.
     if (key === undefined || value === undefined) continue
-    const place = { start: key.offset, end: key.offset + key.length }
-    object.add(String(key.value), place, convert(value, flaws))
+    const place = { start: from + key.offset, end: from + key.offset + key.length }
+    object.add(String(key.value), place, convert(value, flaws, from))
   }
   return { ...span, value: { kind: 'object', entries: object.entries } }
 }

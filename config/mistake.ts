@@ -1,3 +1,5 @@
+import type { Turns } from './pace.ts'
+
 /** Where something stands in a config file. Lines and columns count from 1; `length` stays on the line. */
 export interface Place {
   readonly line: number
@@ -29,10 +31,12 @@ export interface Report {
  *
  * The parameter of a check is the part of the config it reads, as its schemas infer it; `never` lets each check name its own. A check
  * runs on the sound part of a config: array items in which the schema found mistakes are left out of what it sees. A `tolerant` check
- * gets everything, broken parts included, and has to look before it reads.
+ * gets everything, broken parts included, and has to look before it reads. A long one is a generator, and yields wherever others may
+ * have their turn.
  */
 export interface Check {
-  (config: never, report: Report): void
+  // biome-ignore lint/suspicious/noConfusingVoidType: most checks are short and return nothing
+  (config: never, report: Report): void | Turns
   readonly tolerant?: true
 }
 

@@ -1,20 +1,47 @@
+import { PieceNode } from './pieces.ts'
+import { keysOf, pointerOf } from './pointer.ts'
 import { isReference, withoutPassword } from './sentence.ts'
 import type { Shape } from './shape.ts'
 import { plainOf, type Source, type SourceNode } from './source.ts'
 
 /** The file as it was written, references kept, with what is secret replaced by "[secret]". */
-export function redact({ root }: Source, shape: Shape): unknown {
+export function redact({ root, pieces }: Source, shape: Shape): unknown {
   if (root === undefined) return undefined
-  const secrets = new Set(shape.secretsOf(root).filter(isLiteral))
-  return plainOf(root, (_, scalar, node) => {
-    if (secrets.has(node)) return '[secret]'
-    return typeof scalar === 'string' ? withoutPassword(scalar) : scalar
-  })
+  const secrets = shape.secretsOf(root)
+  const shown = (node: SourceNode, pointer: string): unknown =>
+    plainOf(
+      node,
+      (at, scalar, inner) => {
+        if (secrets.has(at) && isLiteral(inner)) return '[secret]'
+        return typeof scalar === 'string' ? withoutPassword(scalar) : scalar
+      },
+      pointer
+    )
+  if (pieces === undefined || root.value.kind !== 'object') return shown(root, '')
+  const told = new Set([...secrets.keys()].map((pointer) => pointerOf(...keysOf(pointer).slice(0, 2))))
+  const all: Record<string, unknown> = {}
+  for (const [name, { value }] of root.value.entries) {
+    const at = pointerOf(name)
+    if (value.kind !== 'array') all[name] = shown(root.value.entries.get(name)!, at)
+    else {
+      // Of thousands of routes hardly one has to be looked at value by value.
+      all[name] = value.items.map((item, index) =>
+        item instanceof PieceNode && !told.has(`${at}/${index}`) && !mayHoldPassword.test(item.text)
+          ? item.plain
+          : shown(item, `${at}/${index}`)
+      )
+    }
+  }
+  return all
 }
+
+/** A text in JSON without this holds no URL, nor one that is written with escapes. */
+const mayHoldPassword = /\\|:\/\//
 
 /** The text of the file with every secret starred out, character by character, so that code frames keep their columns. */
 export function maskText({ root, text }: Source, shape: Shape | undefined): string {
-  const secrets = root === undefined || shape === undefined ? [] : shape.secretsOf(root).filter(isLiteral)
+  const secrets =
+    root === undefined || shape === undefined ? [] : [...shape.secretsOf(root).values()].filter(isLiteral)
   let masked = ''
   let end = 0
   for (const node of secrets.sort((left, right) => left.start - right.start)) {

@@ -1,5 +1,6 @@
 import { Kind, type TSchema } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
+import type { Pace } from './pace.ts'
 import { keysOf, pointerOf } from './pointer.ts'
 
 /** The parts of a schema that the config reads, whatever kind it is of. */
@@ -60,6 +61,19 @@ export function isSecret(root: AnySchema, pointer: string): boolean {
 export const isMarked = (schema: AnySchema): boolean =>
   schema.secret === true || (schema.anyOf?.some(isMarked) ?? false)
 
+/** Is anything in what a schema describes marked `secret`? */
+export function holdsSecret(schema: AnySchema): boolean {
+  const { properties, patternProperties, additionalProperties, items, anyOf, allOf } = schema
+  const inner = [properties, patternProperties, anyOf, allOf, Array.isArray(items) ? items : [items]]
+  return (
+    schema.secret === true ||
+    (typeof additionalProperties === 'object' && holdsSecret(additionalProperties)) ||
+    inner.some((one) =>
+      Object.values<AnySchema | undefined>(one ?? {}).some((each) => each && holdsSecret(each))
+    )
+  )
+}
+
 /**
  * Fills in the defaults of what is missing, in objects, lists, records and the branch of a union that fits; the value given is not changed.
  *
@@ -92,6 +106,31 @@ export function withDefaults(schema: AnySchema, value: unknown): unknown {
     if (whole !== undefined) filled[key] = whole
   }
   return filled
+}
+
+/** The same for a whole config, in turns: items of lists at its top are filled in one by one, and what is `known` to be whole is left. */
+export async function withDefaultsInTurns(
+  schema: AnySchema,
+  value: unknown,
+  known: ReadonlySet<unknown>,
+  pace: Pace
+): Promise<unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return withDefaults(schema, value)
+  const rest: Record<string, unknown> = { ...value }
+  const lists: Record<string, unknown[]> = {}
+  for (const [key, list] of Object.entries(value)) {
+    const [entry] = under(schema, key)
+    if (!Array.isArray(list) || entry === undefined || kindOf(entry) !== 'Array') continue
+    const whole: unknown[] = []
+    for (const [index, item] of list.entries()) {
+      const [items] = known.has(item) ? [] : under(entry, String(index))
+      whole.push(items === undefined ? item : withDefaults(items, item))
+      if (pace.isDue) await pace.rest()
+    }
+    lists[key] = whole
+    rest[key] = []
+  }
+  return Object.assign(withDefaults(schema, rest) as object, lists)
 }
 
 /** Turns text from outside into the number or boolean that the schema wants, and only where it takes no string. */

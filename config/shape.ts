@@ -1,6 +1,18 @@
 import type { TSchema } from '@sinclair/typebox'
+import type { Pace } from './pace.ts'
+import { PieceNode } from './pieces.ts'
 import { keysOf, pointerOf } from './pointer.ts'
-import { type AnySchema, coerce, isMarked, isSecret, schemasAt, under, withDefaults } from './schema.ts'
+import {
+  type AnySchema,
+  coerce,
+  holdsSecret,
+  isMarked,
+  isSecret,
+  schemasAt,
+  under,
+  withDefaults,
+  withDefaultsInTurns
+} from './schema.ts'
 import type { SourceNode } from './source.ts'
 import { type Finding, type ValidateOptions, validate } from './validate.ts'
 
@@ -23,10 +35,10 @@ export class Shape {
     return isSecret(schema, pointer.slice(at.length))
   }
 
-  /** The scalars of a file that are secret by their schema, or by their name where the name is not the schema's. */
-  secretsOf(root: SourceNode): SourceNode[] {
+  /** The scalars of a file that are secret by their schema, or by their name where the name is not the schema's, by their pointers. */
+  secretsOf(root: SourceNode): ReadonlyMap<string, SourceNode> {
     const places = new Map(this.#parts.map(({ at, schema }) => [at, schema]))
-    const found: SourceNode[] = []
+    const found = new Map<string, SourceNode>()
     const walk = (
       node: SourceNode,
       { schemas: described, pointer, isHidden: isWithin, isNamed }: Step
@@ -42,8 +54,16 @@ export class Shape {
       })
       if (value.kind === 'object') for (const [key, child] of value.entries) walk(child, stepTo(key))
       else if (value.kind === 'array') {
-        for (const [index, child] of value.items.entries()) walk(child, stepTo(`${index}`))
-      } else if (isHidden || (!isNamed && secretName.test(pointer))) found.push(node)
+        const isOpen =
+          !isHidden &&
+          ![...places.keys()].some((at) => at.startsWith(`${pointer}/`)) &&
+          !schemas.some(holdsSecret)
+        for (const [index, child] of value.items.entries()) {
+          // Thousands of routes are not taken apart to find that none of them has a secret.
+          if (isOpen && child instanceof PieceNode && !mayBeSecret.test(child.text)) continue
+          walk(child, stepTo(`${index}`))
+        }
+      } else if (isHidden || (!isNamed && secretName.test(pointer))) found.set(pointer, node)
     }
     walk(root, { schemas: [], pointer: '', isHidden: false, isNamed: false })
     return found
@@ -54,23 +74,30 @@ export class Shape {
     return coerce(schemasAt(schema, pointer.slice(at.length)), text)
   }
 
-  withDefaults(value: unknown): unknown {
-    return this.#parts.reduce<unknown>(
-      (whole, { at, schema }) => replaceAt(whole, keysOf(at), (part) => withDefaults(schema, part)),
-      value
+  async withDefaults(value: unknown, known: ReadonlySet<unknown>, pace: Pace): Promise<unknown> {
+    const [{ schema }, ...places] = this.#parts as [Part, ...Part[]]
+    const whole = await withDefaultsInTurns(schema, value, known, pace)
+    return places.reduce<unknown>(
+      (one, { at, schema: own }) => replaceAt(one, keysOf(at), (part) => withDefaults(own, part)),
+      whole
     )
   }
 
-  validate(value: unknown, options: ValidateOptions): Finding[] {
-    return this.#parts.flatMap(({ at, schema }) =>
-      validate(schema, valueAt(value, keysOf(at)), { ...options, at })
-    )
+  async validate(value: unknown, pace: Pace, options: ValidateOptions): Promise<Finding[]> {
+    const findings: Finding[] = []
+    for (const { at, schema } of this.#parts) {
+      findings.push(...(await validate(schema, valueAt(value, keysOf(at)), pace, { ...options, at })))
+    }
+    return findings
   }
 
   #partOf(pointer: string): Part {
     return this.#parts.findLast(({ at }) => pointer === at || pointer.startsWith(`${at}/`)) ?? this.#parts[0]!
   }
 }
+
+/** A text in JSON without this has no key that ends like a secret's, nor one that is written with escapes. */
+const mayBeSecret = /\\|(?:password|passwd|secret|token|api[-_]?key|private[-_]?key)"/i
 
 const secretName = /(?:password|passwd|secret|token|api[-_]?key|private[-_]?key)$/i
 

@@ -1,4 +1,5 @@
 import type { Place } from './mistake.ts'
+import type { Pieces } from './pieces.ts'
 import { keysOf, pointerOf } from './pointer.ts'
 
 export interface Span {
@@ -39,14 +40,22 @@ export class Source implements Parsed {
   readonly text: string
   readonly root: SourceNode | undefined
   readonly flaws: readonly Flaw[]
-  readonly #lines: readonly number[]
+  /** What was read of it already, where it was read piece by piece. */
+  readonly pieces: Pieces | undefined
+  #starts: readonly number[] | undefined
 
-  constructor(file: string, text: string, { root, flaws }: Parsed) {
+  constructor(file: string, text: string, { root, flaws }: Parsed, pieces?: Pieces) {
     this.file = file
     this.text = text
     this.root = root
     this.flaws = flaws
-    this.#lines = lineStarts(text)
+    this.pieces = pieces
+  }
+
+  /** Where each line starts; most files are never asked for a place. */
+  get #lines(): readonly number[] {
+    this.#starts ??= lineStarts(this.text)
+    return this.#starts
   }
 
   /** The place of a pointer; of the nearest thing around it when the file does not have it. */
@@ -68,16 +77,17 @@ export class Source implements Parsed {
   place({ start, end }: Span): Place {
     const last = Math.max(0, this.text.trimEnd().length - 1)
     const from = Math.min(start, last)
+    const lines = this.#lines
     let low = 0
-    let high = this.#lines.length - 1
+    let high = lines.length - 1
     while (low < high) {
       const middle = Math.ceil((low + high) / 2)
-      if (this.#lines[middle]! <= from) low = middle
+      if (lines[middle]! <= from) low = middle
       else high = middle - 1
     }
-    const line = this.text.slice(this.#lines[low], this.#lines[low + 1]).trimEnd()
-    const column = Math.min(from - this.#lines[low]!, Math.max(0, line.length - 1))
-    const length = Math.min(end - this.#lines[low]!, line.length) - column
+    const line = this.text.slice(lines[low], lines[low + 1]).trimEnd()
+    const column = Math.min(from - lines[low]!, Math.max(0, line.length - 1))
+    const length = Math.min(end - lines[low]!, line.length) - column
     return { line: low + 1, column: column + 1, length: Math.max(1, length) }
   }
 }
@@ -129,6 +139,10 @@ function openingOf(node: SourceNode): Span {
 
 function lineStarts(text: string): number[] {
   const starts = [0]
-  for (const { index, 0: end } of text.matchAll(/\r\n|\n|\r/g)) starts.push(index + end.length)
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at)
+    // "\r\n" is the end of one line.
+    if (code === 0x0a || (code === 0x0d && text.charCodeAt(at + 1) !== 0x0a)) starts.push(at + 1)
+  }
   return starts
 }

@@ -1,7 +1,9 @@
+import { Type } from '@sinclair/typebox'
 import { type ValueError, ValueErrorType } from '@sinclair/typebox/errors'
 import { Value, ValuePointer } from '@sinclair/typebox/value'
 import { demand, repair } from './demand.ts'
 import { isOneSlip, nearest } from './nearest.ts'
+import type { Pace } from './pace.ts'
 import { keysOf, nameOf, pointerOf } from './pointer.ts'
 import { type AnySchema, branchesOf, kindOf, schemasAt, tagOf, withDefaults } from './schema.ts'
 import { describe, expected, orList, quoted } from './sentence.ts'
@@ -20,14 +22,38 @@ export interface ValidateOptions {
   readonly hidden?: (pointer: string) => string | undefined
   /** Where in the file `value` stands. */
   readonly at?: string
+  /** Parts that are known to be sound. */
+  readonly known?: ReadonlySet<unknown>
 }
 
-/** Everything that is wrong with a value, as sentences; empty when it is as the schema says. */
-export function validate(schema: AnySchema, value: unknown, options: ValidateOptions = {}): Finding[] {
+/** Everything that is wrong with a value, as sentences; empty when it is as the schema says. Items of lists at its top are taken one by one. */
+export async function validate(
+  schema: AnySchema,
+  value: unknown,
+  pace: Pace,
+  options: ValidateOptions = {}
+): Promise<Finding[]> {
+  const { at = '', known } = options
   const validation = new Validation(schema, value, options)
-  validation.run(schema, value, options.at ?? '')
+  const lists = isObject(value)
+    ? Object.entries(schema.properties ?? {}).filter(([key, list]) => isTaken(list, value[key]))
+    : []
+  const items = Object.fromEntries(lists.map(([key, list]) => [key, { ...list, items: Type.Unknown() }]))
+  validation.run({ ...schema, properties: { ...schema.properties, ...items } } as AnySchema, value, at)
+  for (const [key, { items }] of lists) {
+    for (const [index, item] of (value as Record<string, unknown[]>)[key]!.entries()) {
+      if (known?.has(item) !== true && !Value.Check(items as AnySchema, item)) {
+        validation.run(items as AnySchema, item, at + pointerOf(key, index))
+      }
+      if (pace.isDue) await pace.rest()
+    }
+  }
   return validation.findings()
 }
+
+/** Can the items of a list be checked one by one? */
+const isTaken = (list: AnySchema, value: unknown): boolean =>
+  Array.isArray(value) && kindOf(list) === 'Array' && !Array.isArray(list.items) && list.uniqueItems !== true
 
 class Validation {
   readonly #root: AnySchema

@@ -6,6 +6,7 @@ import Fastify, {
   type FastifyRequest,
   LogController
 } from 'fastify'
+import { Pace } from '../config/pace.ts'
 import type { Services } from '../services/services.ts'
 import type { Exchange, Finisher, RouteInfo, Step, StepOf } from './plugin.ts'
 import { makeRequestIds } from './request-id.ts'
@@ -18,6 +19,12 @@ export type Steps = ReadonlyMap<RouteInfo, readonly PlacedStep[]>
 export interface PlacedStep {
   readonly key: string
   readonly take: Step
+}
+
+/** A route, and the same with everything that plugins read of it. */
+export interface Furnished {
+  readonly route: RouteInfo
+  readonly fields: RouteInfo
 }
 
 export interface CorridorOptions {
@@ -45,6 +52,8 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
     genReqId: makeRequestIds(),
     return503OnClosing: false,
     bodyLimit: 64 * 1024,
+    // Schemas here are our own: to compile the schema of schemas takes longer than all else of an app.
+    ajv: { customOptions: { validateSchema: false } },
     rewriteUrl: (raw) => {
       const exchange = open(raw as IncomingMessage)
       ;(raw as Opened)[kExchange] = exchange
@@ -94,23 +103,27 @@ function finish(
 export async function furnish(
   app: FastifyInstance,
   corridor: readonly Placed[],
-  routes: readonly { readonly route: RouteInfo; readonly fields: RouteInfo }[],
+  routes: Iterable<Furnished>,
   services: Services
 ): Promise<Steps> {
   const stepsOf: { readonly key: string; readonly stepOf: StepOf<never> }[] = []
+  const pace = new Pace()
   for (const { plugin, options } of corridor) {
+    await pace.rest()
     const stepOf = await plugin.setup(app, options as never, services)
     if (stepOf !== undefined) stepsOf.push({ key: plugin.key, stepOf })
   }
-  return new Map(
-    routes.map(({ route, fields }) => [
-      route,
-      stepsOf.flatMap(({ key, stepOf }) => {
-        const take = stepOf(fields as never)
-        return take === undefined ? [] : [{ key, take }]
-      })
-    ])
-  )
+  const steps = new Map<RouteInfo, readonly PlacedStep[]>()
+  for (const { route, fields } of routes) {
+    const placed: PlacedStep[] = []
+    for (const { key, stepOf } of stepsOf) {
+      const take = stepOf(fields as never)
+      if (take !== undefined) placed.push({ key, take })
+    }
+    steps.set(route, placed)
+    if (pace.isDue) await pace.rest()
+  }
+  return steps
 }
 
 /** Sends each request on its way: what was wrong with it from the start is thrown here, after every app-wide hook has seen it. */

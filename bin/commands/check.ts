@@ -8,7 +8,7 @@ export function checkCommand(program: Command): void {
     .option('--json', 'print the result as JSON')
     .action(async ({ json }: { json?: boolean }, command: Command) => {
       const { counted, readConfig, shownPath } = await import('../read-config.ts')
-      const { renderMistake } = await import('../../config/frame.ts')
+      const { renderEach } = await import('../../config/frame.ts')
       const loaded = await readConfig(command, json)
       if (loaded === undefined) return
       const { path, revision, text, value, warnings } = loaded
@@ -20,7 +20,7 @@ export function checkCommand(program: Command): void {
         return
       }
       const colour = process.stderr.isTTY && process.env.NO_COLOR === undefined
-      for (const warning of warnings) process.stderr.write(`${renderMistake(warning, { text, colour })}\n`)
+      for (const row of renderEach(warnings, { text, colour })) process.stderr.write(`${row}\n`)
       process.stdout.write(
         `${shownPath(path)} is good: ${counted(routes, 'route')}, ${counted(services, 'service')}.\n`
       )

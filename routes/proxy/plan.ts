@@ -1,3 +1,4 @@
+import { Pace } from '../../config/pace.ts'
 import type { Principal, RouteInfo } from '../../plugins/plugin.ts'
 import type { Access } from '../../services/identity/access.ts'
 import type { Assertions } from '../../services/identity/assertions.ts'
@@ -65,7 +66,7 @@ export interface PlanOptions {
 const unused: IdentityHeaders = { user: 'x-user-id', session: 'x-session-id', scopes: 'x-scopes' }
 
 /** Decides everything about proxying that the config decides. */
-export function planRoutes(options: PlanOptions): Plans {
+export async function planRoutes(options: PlanOptions): Promise<Plans> {
   const { table, pools, kept = [], hidesCookies, tunnels, open, releases } = options
   const conditions = table.routes.flatMap((route) => route.headers.map(({ name }) => name))
   const headers = new RequestHeaders(options.identityHeaders ?? unused, {
@@ -97,7 +98,13 @@ export function planRoutes(options: PlanOptions): Plans {
       mirror: undefined
     }
   }
-  return new Map(table.routes.map((route) => [route, planRelease(route, releases, planOf)]))
+  const plans = new Map<RouteInfo, RoutePlan>()
+  const pace = new Pace()
+  for (const route of table.routes) {
+    plans.set(route, planRelease(route, releases, planOf))
+    if (pace.isDue) await pace.rest()
+  }
+  return plans
 }
 
 function rulesOf(

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import type { Branch, HostTable, Leaf, Table } from './compile.ts'
+import type { Branch, HostTable, Leaf, RegexRoute, Table } from './compile.ts'
 import { maxRegexInput } from './pattern.ts'
 import type { CompiledRoute, Condition } from './route.ts'
 
@@ -46,13 +46,24 @@ function matchIn(table: HostTable, ask: Ask): CompiledRoute | undefined {
   }
   const { resource } = ask
   const bare = resource.length > 1 && resource.endsWith('/') ? resource.slice(0, -1) : resource
-  for (const route of table.regexes) {
-    if (route.pattern.kind !== 'regex') continue
-    const { regex } = route.pattern
-    if ((regex.test(resource) || regex.test(bare)) && takes(route, ask)) return route
+  const { fixed, loose } = table
+  const end = resource.indexOf('/', 1)
+  const shelf = end < 0 ? undefined : fixed.get(resource.slice(1, end))
+  let at = 0
+  if (shelf !== undefined) {
+    for (const one of shelf) {
+      for (; at < loose.length && loose[at]!.place < one.place; at += 1) {
+        if (fits(loose[at]!, ask, bare)) return loose[at]!.route
+      }
+      if (fits(one, ask, bare)) return one.route
+    }
   }
+  for (; at < loose.length; at += 1) if (fits(loose[at]!, ask, bare)) return loose[at]!.route
   return undefined
 }
+
+const fits = ({ route, regex }: RegexRoute, ask: Ask, bare: string): boolean =>
+  (regex.test(ask.resource) || regex.test(bare)) && takes(route, ask)
 
 /** `at` is where the next segment starts. Literal before parameter before wildcard; a dead end comes back and tries the next. */
 function descend(branch: Branch, ask: Ask, at: number): CompiledRoute | undefined {

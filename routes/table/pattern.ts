@@ -56,6 +56,13 @@ function parseSegment(segment: string): Segment {
   return { literal: resource.slice(1) }
 }
 
+/** The whole segments that every path begins with which a regular expression matches. */
+export function fixedSegments(source: string): readonly string[] {
+  if (source.includes('|')) return []
+  const [, fixed = ''] = /^\^((?:\/[\w-]+)*)(?=\/(?![?*{]))/.exec(source) ?? []
+  return fixed.split('/').slice(1)
+}
+
 const unbounded = /[*+]|\{\d+,\}|\{\d{3,}|\{\d+,\d{3,}\}/
 
 /**

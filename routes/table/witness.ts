@@ -36,8 +36,12 @@ const hostNames = ['example.com', 'example.org', 'any-other.example']
 /** A host that a pattern takes; without one, a host that no route names. */
 export function hostOf({ hosts, wildcards }: Table, pattern: string | undefined): string {
   if (pattern !== undefined) return pattern.startsWith('*') ? `x${pattern.slice(1)}` : pattern
-  const isFree = (name: string): boolean =>
-    !hosts.has(name) && ![...wildcards.keys()].some((suffix) => name.endsWith(suffix))
+  const isFree = (name: string): boolean => {
+    for (let dot = name.indexOf('.'); dot > 0; dot = name.indexOf('.', dot + 1)) {
+      if (wildcards.has(name.slice(dot))) return false
+    }
+    return !hosts.has(name)
+  }
   return hostNames.find(isFree) ?? 'x.invalid'
 }
 

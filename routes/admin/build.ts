@@ -1,0 +1,95 @@
+import type { FastifyInstance } from 'fastify'
+import { Pace } from '../../config/pace.ts'
+import { type CorridorOptions, newCorridor } from '../../plugins/corridor.ts'
+import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
+import { problem } from '../../plugins/problem.ts'
+import { requestId } from '../../plugins/request-id.ts'
+import type { Rule } from '../../services/identity/rules.ts'
+import type { AuthOptions } from '../../services/identity/slice.ts'
+import type { NodeOverrides } from '../../services/nodes/node-overrides.ts'
+import type { Runtime } from '../../services/runtime/runtime.ts'
+import type { Services } from '../../services/services.ts'
+import type { LineWriter } from '../../services/telemetry/line-writer.ts'
+import type { Pool } from '../../services/upstream/pool.ts'
+import { registerHealth } from '../health.ts'
+import { compileTable, type Table } from '../table/compile.ts'
+import { exchangeOpener } from '../table/exchange.ts'
+import { type AdminOptions, adminToken, guardAdmin, takeEmptyBodies } from './admin.ts'
+import { registerConfig } from './config.ts'
+import type { Control } from './control.ts'
+import { registerExplain } from './explain.ts'
+import type { Serving } from './explanation.ts'
+import { registerKeys } from './keys.ts'
+import { registerLockouts } from './lockouts.ts'
+import { registerNodes } from './nodes.ts'
+import { registerRevocations } from './revocations.ts'
+import { registerRoutes } from './routes.ts'
+import { registerRuntime } from './runtime.ts'
+import { adminVerifier, registerSessions } from './sessions.ts'
+import { registerVerify } from './verify.ts'
+
+/** What the admin side is made of. */
+export interface AdminParts {
+  readonly config: {
+    readonly problem: Parameters<typeof problem.setup>[1]
+    readonly doors: Parameters<typeof doorLimit.setup>[1]
+    readonly admin: AdminOptions
+    readonly auth?: AuthOptions | undefined
+    readonly routes: readonly object[]
+    readonly rules?: readonly Rule[] | undefined
+  }
+  readonly directory: string
+  readonly services: Services
+  readonly table: Table
+  readonly pools: ReadonlyMap<string, Pool>
+  readonly nodes: NodeOverrides
+  /** What the public side does with requests. */
+  readonly serving: Serving
+  readonly log: CorridorOptions['log']
+  readonly lines: LineWriter
+  readonly format: 'json' | 'text'
+  readonly control: Control
+  readonly runtime: Runtime
+  /** Apps that are to be closed with the config; this one is put there as soon as there is anything to close. */
+  readonly opened: FastifyInstance[]
+}
+
+/** The admin side: health and metrics for whoever reaches it, everything else behind a token. */
+export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
+  const { config, directory, services, table, pools, log, control } = parts
+  const noRoutes = compileTable([])
+  const pace = new Pace()
+  const admin = newCorridor({
+    log,
+    accessLog: { writer: parts.lines, format: parts.format },
+    open: exchangeOpener(noRoutes, () => true),
+    pathOf: ({ path, query }) => path + query
+  })
+  parts.opened.push(admin)
+  problem.setup(admin, config.problem, services)
+  requestId.setup(admin, {}, services)
+  await doorLimit.setup(admin, config.doors, services)
+  guardArea(admin, 'admin', (path) => path.startsWith('/admin'))
+  admin.addHook('onRequest', (request, _reply, done) => done(request.exchange.refusal as Error | undefined))
+  guardAdmin(
+    admin,
+    adminToken(config.admin, directory),
+    await adminVerifier(config.auth, services, (sentence) => log.warn(sentence))
+  )
+  await pace.rest()
+  takeEmptyBodies(admin)
+  const revocations = await registerRevocations(admin, config.auth, services)
+  registerHealth(admin, control, services, revocations)
+  registerConfig(admin, control)
+  await registerSessions(admin, config.auth, services)
+  await registerLockouts(admin, config.auth, services)
+  await registerKeys(admin, config.auth, services)
+  registerRoutes(admin, table, config.routes, pools)
+  registerNodes(admin, pools, parts.nodes)
+  registerRuntime(admin, parts.runtime)
+  registerExplain(admin, parts.serving)
+  registerVerify(admin, config.rules, config.auth?.issuer)
+  await pace.rest()
+  await admin.ready()
+  return admin
+}
