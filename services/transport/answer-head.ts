@@ -7,20 +7,6 @@ export class BrokenAnswer extends Error {
   }
 }
 
-/** What a header field is to the gateway: one number for each field, so that nobody has to look at names again. */
-export const FieldKind = {
-  ordinary: 0,
-  /** Ends at this connection (RFC 9110 7.6.1); which others do says Connection, see `namesHeaders`. */
-  hopByHop: 1,
-  connection: 2,
-  contentLength: 3,
-  contentType: 4,
-  setCookie: 5,
-  /** Location or Content-Location. */
-  location: 6,
-  trailer: 7
-} as const
-
 /** Lower case of the bytes a token is made of (RFC 9110 5.6.2), zero for all others. */
 const token = new Uint8Array(256)
 for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") {
@@ -38,8 +24,6 @@ const carriageReturn = 13
 const space = 32
 const colon = 58
 const zero = 48
-const slash = 47
-const letterE = 101
 
 /**
  * One status line and its fields, read from bytes line by line into the same object again and again, with what the fields say about
@@ -59,9 +43,6 @@ export class AnswerHead {
   isPersistent = false
   /** Seconds of `Keep-Alive: timeout`; -1 without one. */
   keepAlive = -1
-  /** Whether Connection names other headers, which then end here as well. */
-  namesHeaders = false
-  isEventStream = false
   /** Set by `readFields` once the empty line was read. */
   isComplete = false
   #isHttp11 = false
@@ -104,8 +85,6 @@ export class AnswerHead {
     this.isChunked = false
     this.isPersistent = minor === 1
     this.keepAlive = -1
-    this.namesHeaders = false
-    this.isEventStream = false
     this.#isHttp11 = minor === 1
     this.#isToClose = false
     return stop + 2
@@ -118,7 +97,6 @@ export class AnswerHead {
   readFields(input: Buffer, at: number, end: number, text: string, base: number): number {
     this.isComplete = false
     const { headers } = this
-    let count = headers.length / 2
     let next = at
     for (;;) {
       const start = next
@@ -137,8 +115,7 @@ export class AnswerHead {
       const valueAt = this.#valueAt
       const valueEnd = this.#valueEnd
       headers.push(text.slice(start - base, nameEnd - base), text.slice(valueAt - base, valueEnd - base))
-      this.kinds[count] = this.#note(input, start, nameEnd - start, valueAt, valueEnd)
-      count += 1
+      this.#note(input, start, nameEnd - start, valueAt, valueEnd)
     }
   }
 
@@ -165,49 +142,18 @@ export class AnswerHead {
     return next + 2
   }
 
-  /** Tells a field by its length first, so that most are told by that alone. */
-  #note(input: Buffer, at: number, length: number, valueAt: number, valueEnd: number): number {
-    switch (length) {
-      case 2:
-        return isName(input, at, 'te') ? FieldKind.hopByHop : FieldKind.ordinary
-      case 7:
-        if (isName(input, at, 'trailer')) return FieldKind.trailer
-        return isName(input, at, 'upgrade') ? FieldKind.hopByHop : FieldKind.ordinary
-      case 8:
-        return isName(input, at, 'location') ? FieldKind.location : FieldKind.ordinary
-      case 10:
-        if (isName(input, at, 'connection')) {
-          this.#noteConnection(input, valueAt, valueEnd)
-          return FieldKind.connection
-        }
-        if (isName(input, at, 'keep-alive')) {
-          this.#noteKeepAlive(input, valueAt, valueEnd)
-          return FieldKind.hopByHop
-        }
-        return isName(input, at, 'set-cookie') ? FieldKind.setCookie : FieldKind.ordinary
-      case 12:
-        if (!isName(input, at, 'content-type')) return FieldKind.ordinary
-        this.isEventStream = isEventStream(input, valueAt, valueEnd)
-        return FieldKind.contentType
-      case 14:
-        if (!isName(input, at, 'content-length')) return FieldKind.ordinary
-        if (this.length >= 0) throw new BrokenAnswer('content_length')
-        this.length = lengthAt(input, valueAt, valueEnd)
-        return FieldKind.contentLength
-      case 16:
-        if (isName(input, at, 'content-location')) return FieldKind.location
-        return isName(input, at, 'proxy-connection') ? FieldKind.hopByHop : FieldKind.ordinary
-      case 17:
-        if (!isName(input, at, 'transfer-encoding')) return FieldKind.ordinary
-        if (this.isChunked || !this.#isHttp11 || !isValue(input, valueAt, valueEnd, 'chunked')) {
-          throw new BrokenAnswer('transfer_encoding')
-        }
-        this.isChunked = true
-        return FieldKind.hopByHop
-      case 18:
-        return isName(input, at, 'proxy-authenticate') ? FieldKind.hopByHop : FieldKind.ordinary
-      default:
-        return FieldKind.ordinary
+  /** Notes what a field says about the message. It is told by its name's length first, so that most are told by that alone. */
+  #note(input: Buffer, at: number, length: number, valueAt: number, valueEnd: number): void {
+    if (length === 10) {
+      if (isName(input, at, 'connection')) this.#noteConnection(input, valueAt, valueEnd)
+      else if (isName(input, at, 'keep-alive')) this.#noteKeepAlive(input, valueAt, valueEnd)
+    } else if (length === 14 && isName(input, at, 'content-length')) {
+      if (this.length >= 0 || endsInTab(input, valueEnd)) throw new BrokenAnswer('content_length')
+      this.length = lengthAt(input, valueAt, valueEnd)
+    } else if (length === 17 && isName(input, at, 'transfer-encoding')) {
+      const isKnown = !endsInTab(input, valueEnd) && isValue(input, valueAt, valueEnd, 'chunked')
+      if (this.isChunked || !this.#isHttp11 || !isKnown) throw new BrokenAnswer('transfer_encoding')
+      this.isChunked = true
     }
   }
 
@@ -219,7 +165,6 @@ export class AnswerHead {
         const option = name.trim()
         if (option === 'close') this.#isToClose = true
         else if (option === 'keep-alive') this.isPersistent = true
-        else if (option !== '') this.namesHeaders = true
       }
     }
   }
@@ -253,6 +198,12 @@ function statusAt(input: Buffer, at: number): number {
   return status
 }
 
+/** A tab behind a value is white space (RFC 9110 5.6.3), and still some readers take a field that says where a body ends for malformed. */
+function endsInTab(input: Buffer, valueEnd: number): boolean {
+  for (let at = valueEnd; input[at] !== carriageReturn; at += 1) if (input[at] === tab) return true
+  return false
+}
+
 /** Digits and nothing else, few enough to be counted exactly. */
 function lengthAt(input: Buffer, at: number, end: number): number {
   if (end === at || end - at > 15) throw new BrokenAnswer('content_length')
@@ -264,10 +215,3 @@ function lengthAt(input: Buffer, at: number, end: number): number {
   }
   return length
 }
-
-/** Most types are told apart by two of their letters. */
-const isEventStream = (input: Buffer, at: number, end: number): boolean =>
-  end - at >= 17 &&
-  input[at + 4] === slash &&
-  (input[at + 5]! | 0x20) === letterE &&
-  /^text\/event-stream(?:$|[;\s])/i.test(input.toString('latin1', at, end))
