@@ -1,5 +1,4 @@
 import { METHODS } from 'node:http'
-import httpProxy from '@fastify/http-proxy'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { RouteNotFound } from '../errors.ts'
 import type { Exchange } from '../plugins/plugin.ts'
@@ -32,7 +31,12 @@ export async function registerProxy(app: FastifyInstance, plans: Plans): Promise
     throw RouteNotFound([method, exchange.path], { reason: 'route' })
   }
   await app.register(async (scope) => registerDirect(scope, methods, planOf))
-  await app.register(async (scope) => registerRelay(scope, methods, planOf))
+  if (isRelayed(plans)) await app.register(async (scope) => registerRelay(scope, methods, planOf))
+}
+
+function isRelayed(plans: Plans): boolean {
+  for (const { engine } of plans.values()) if (engine === 'http-proxy') return true
+  return false
 }
 
 function registerDirect(
@@ -72,6 +76,8 @@ async function registerRelay(
   planOf: (request: FastifyRequest) => Plan
 ): Promise<void> {
   takeAnyBody(scope)
+  // Loaded here, since it brings a client along that takes 20 MiB and is not used.
+  const { default: httpProxy } = await import('@fastify/http-proxy')
   await scope.register(httpProxy, {
     upstream: placeholder,
     prefix: doors['http-proxy'],

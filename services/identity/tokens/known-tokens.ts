@@ -10,8 +10,11 @@ interface Known {
 const maxTokens = 8192
 /** Of token text. What is kept of a token, text and claims together, is about three times as much. */
 const maxLength = 4 * 1024 * 1024
-/** Characters at the end of a token by which it is looked up, 256 bits of its signature: hashing all of it would cost three times what the rest does. */
-const tailLength = 43
+/**
+ * Characters at the end of a token by which it is looked up, 72 bits of its signature: no more of it has to be hashed, and text as short as
+ * that is copied rather than pointed at. Tokens that share them push each other out, and are verified anew.
+ */
+const tailLength = 12
 
 /** Tokens whose signature holds, by their exact text; bounded in number and in memory. The oldest make room. */
 export class KnownTokens {
