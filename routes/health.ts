@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { metricsOf } from '../plugins/metrics.ts'
 import type { RevocationState } from '../services/identity/identity.ts'
 import type { Services } from '../services/services.ts'
+import type { Pool } from '../services/upstream/pool.ts'
 import type { Control } from './admin/control.ts'
 
 /**
@@ -14,6 +15,7 @@ export function registerHealth(
   admin: FastifyInstance,
   control: Control,
   services: Services,
+  pools: ReadonlyMap<string, Pool>,
   revocations: (() => RevocationState) | undefined
 ): void {
   admin.get('/livez', async (_request, reply) => reply.type('text/plain').send('ok\n'))
@@ -38,6 +40,7 @@ export function registerHealth(
   const { registry } = metrics
   admin.get('/metrics', async (_request, reply) => {
     if (revocations !== undefined) metrics.noteRevocations(revocations())
+    metrics.noteServices([...pools.values()])
     return reply.type(registry.contentType).send(await registry.metrics())
   })
 }

@@ -79,7 +79,7 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   await pace.rest()
   takeEmptyBodies(admin)
   const revocations = await registerRevocations(admin, config.auth, services)
-  registerHealth(admin, control, services, revocations)
+  registerHealth(admin, control, services, pools, revocations)
   registerConfig(admin, control)
   await registerSessions(admin, config.auth, services)
   await registerLockouts(admin, config.auth, services)

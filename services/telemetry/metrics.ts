@@ -1,5 +1,6 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { Durations, RouteFigures, registerAsked } from './route-figures.ts'
+import { registerServices, type ServiceFigures } from './service-figures.ts'
 
 /** The process's counters, for Prometheus. Labels come from the config or from closed lists, so that clients cannot add series. */
 export class Metrics {
@@ -8,6 +9,7 @@ export class Metrics {
 
   readonly #routes = new Map<string, RouteFigures>()
   readonly #services = new Map<string, Durations>()
+  #pools: readonly ServiceFigures[] = []
   readonly refusals = new Counter({
     ...this.#options,
     name: 'tollkeeper_refusals_total',
@@ -94,6 +96,12 @@ export class Metrics {
     registerAsked(this.registry, upstream, () =>
       [...this.#services].flatMap(([service, durations]) => durations.values(upstream.name, { service }))
     )
+    registerServices(this.registry, () => this.#pools)
+  }
+
+  /** Takes over which services there are at this moment. */
+  noteServices(services: readonly ServiceFigures[]): void {
+    this.#pools = services
   }
 
   /** The figures of a route by its id; "-" for requests that met none. The same before and after a reload. */

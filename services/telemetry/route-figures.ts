@@ -82,7 +82,7 @@ export class RouteFigures {
 /** A metric whose values are asked for when somebody reads them. */
 export function registerAsked(
   registry: Registry,
-  about: { readonly name: string; readonly help: string; readonly type: 'counter' | 'histogram' },
+  about: { readonly name: string; readonly help: string; readonly type: 'counter' | 'gauge' | 'histogram' },
   values: () => Value[]
 ): void {
   const asked = {

@@ -146,6 +146,22 @@ t.test('requests are counted by route, refusals by code and reason; paths make n
   t.notMatch(text, 'random-')
 })
 
+t.test('the nodes of a service are counted by state and health, and what it went through', async (t) => {
+  const { origin, admin } = await start(t, {
+    services: { hello: { nodes: ['http://127.0.0.1:1', 'http://127.0.0.1:2'], health: { failures: 1 } } }
+  })
+  const figure = async (name: string) => {
+    const text = await (await get(`${admin}/metrics`)).body.text()
+    return new RegExp(`^${name.replace(/[{}]/g, '\\$&')} (.+)$`, 'm').exec(text)?.[1]
+  }
+  t.equal(await figure('tollkeeper_upstream_nodes{service="hello",state="up",health="well"}'), '2')
+  t.equal((await get(`${origin}/open/a`)).statusCode, 502)
+  t.equal(await figure('tollkeeper_upstream_ejections_total{service="hello"}'), '2')
+  t.equal(await figure('tollkeeper_upstream_retries_total{service="hello"}'), '1')
+  t.equal(await figure('tollkeeper_upstream_nodes{service="hello",state="up",health="ejected"}'), '2')
+  t.equal(await figure('tollkeeper_upstream_in_flight{service="hello"}'), '0')
+})
+
 t.test('a refusal is problem+json with every field, whatever is asked for', async (t) => {
   const { origin } = await start(t)
   const answer = await get(`${origin}/closed?x=1`, { accept: 'text/html', 'x-request-id': 'r-1' })
