@@ -6,6 +6,7 @@ import type { Check, Report } from './config/mistake.ts'
 import { Pace } from './config/pace.ts'
 import { listen, shutdown } from './config/process.ts'
 import { toMilliseconds } from './config/units.ts'
+import { ByRoute } from './plugins/by-route.ts'
 import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { plugins } from './plugins/index.ts'
 import type { RouteInfo } from './plugins/plugin.ts'
@@ -176,7 +177,7 @@ async function buildApp(
 ): Promise<{ readonly app: FastifyInstance; readonly serving: Serving }> {
   const isDoor = doorsOf(config.auth)
   const open = exchangeOpener(table, isDoor)
-  let plans: Plans = new Map()
+  let plans: Plans = new ByRoute()
   const app = newCorridor({
     log: process.log,
     accessLog: { writer: process.lines, format: process.format },

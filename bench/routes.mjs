@@ -29,7 +29,7 @@ function routeOf(index, version) {
   const route = {
     id: `route-${index}`,
     path: `/service-${index}/*`,
-    service: `service-${index % 50}`,
+    service: `service-${index % 10}`,
     auth: 'none'
   }
   const kinds = [
@@ -50,7 +50,7 @@ function routeOf(index, version) {
 
 function write(count, version) {
   const services = {}
-  for (let index = 0; index < 50; index += 1)
+  for (let index = 0; index < 10; index += 1)
     services[`service-${index}`] = { nodes: [`http://127.0.0.1:${ports.upstream}`] }
   const config = {
     listen: { public: `127.0.0.1:${ports.gateway}`, admin: `127.0.0.1:${ports.admin}` },

@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import { textLine } from '../services/telemetry/log.ts'
+import { ByRoute } from './by-route.ts'
 import { type Detour, definePlugin, type Principal, type RouteInfo } from './plugin.ts'
 
 /** Writes one line for each finished request: who asked for what, which route, and what the gateway decided and why. */
@@ -26,7 +27,7 @@ export const accessLog = definePlugin({
     const { writer, format } = app.accessLog
     const clock = new LogClock()
     // What a route's lines have in common, written once.
-    const places = new Map<RouteInfo, string>()
+    const places = new ByRoute<string>()
     const placeOf = (route: RouteInfo): string => {
       const place = `,"route":${quote(route.id)},"service":${quote(route.service)}`
       places.set(route, place)

@@ -8,12 +8,13 @@ import Fastify, {
 } from 'fastify'
 import { Pace } from '../config/pace.ts'
 import type { Services } from '../services/services.ts'
+import { ByRoute } from './by-route.ts'
 import type { Exchange, Finisher, RouteInfo, Step, StepOf } from './plugin.ts'
 import { makeRequestIds } from './request-id.ts'
 import type { Placed } from './third-party.ts'
 
 /** What one config decided for each of its routes: the steps its requests take, in order. */
-export type Steps = ReadonlyMap<RouteInfo, readonly PlacedStep[]>
+export type Steps = Pick<ByRoute<readonly PlacedStep[]>, 'get'>
 
 /** A step and the key of the plugin it is of. */
 export interface PlacedStep {
@@ -113,7 +114,7 @@ export async function furnish(
     const stepOf = await plugin.setup(app, options as never, services)
     if (stepOf !== undefined) stepsOf.push({ key: plugin.key, stepOf })
   }
-  const steps = new Map<RouteInfo, readonly PlacedStep[]>()
+  const steps = new ByRoute<readonly PlacedStep[]>()
   for (const { route, fields } of routes) {
     const placed: PlacedStep[] = []
     for (const { key, stepOf } of stepsOf) {

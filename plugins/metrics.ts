@@ -2,6 +2,7 @@ import { METHODS } from 'node:http'
 import type { Services } from '../services/services.ts'
 import { Metrics } from '../services/telemetry/metrics.ts'
 import type { Durations, RouteFigures } from '../services/telemetry/route-figures.ts'
+import { ByRoute } from './by-route.ts'
 import { definePlugin, type RouteInfo } from './plugin.ts'
 
 /** One set of counters for the life of the process. */
@@ -26,16 +27,17 @@ export const metrics = definePlugin({
     const { refusals, canaries } = metrics
     const methods = new Set(METHODS)
     // Looked up by the route itself; a route that no request has met has no figures.
-    const known = new Map<RouteInfo | undefined, Figures>()
-    const figuresOf = (info: RouteInfo | undefined): Figures => {
-      const upstream = info && metrics.service(info.service)
-      const figures = { route: metrics.route(info?.id ?? '-'), upstream }
+    const known = new ByRoute<Figures>()
+    const figuresOf = (info: RouteInfo): Figures => {
+      const figures = { route: metrics.route(info.id), upstream: metrics.service(info.service) }
       known.set(info, figures)
       return figures
     }
+    const unrouted: Figures = { route: metrics.route('-'), upstream: undefined }
     app.finishers.push((request, status, endedAt) => {
       const { exchange } = request
-      const { route, upstream } = known.get(exchange.route) ?? figuresOf(exchange.route)
+      const info = exchange.route
+      const { route, upstream } = info === undefined ? unrouted : (known.get(info) ?? figuresOf(info))
       const { method } = request.raw
       route.count(methods.has(method!) ? method! : 'other', status, endedAt - exchange.startedAt)
       const { detour, upstreamTime } = exchange

@@ -55,6 +55,8 @@ export type Note = (facts: Readonly<Record<string, unknown>>) => void
 
 /** What every route has, whichever plugins read it. Frozen. */
 export interface RouteInfo {
+  /** Place in the file. */
+  readonly index: number
   readonly id: string
   readonly path: string
   readonly methods: readonly string[]

@@ -31,12 +31,8 @@ export async function registerProxy(app: FastifyInstance, plans: Plans): Promise
     throw RouteNotFound([method, exchange.path], { reason: 'route' })
   }
   await app.register(async (scope) => registerDirect(scope, methods, planOf))
-  if (isRelayed(plans)) await app.register(async (scope) => registerRelay(scope, methods, planOf))
-}
-
-function isRelayed(plans: Plans): boolean {
-  for (const { engine } of plans.values()) if (engine === 'http-proxy') return true
-  return false
+  if (plans.some(({ engine }) => engine === 'http-proxy'))
+    await app.register(async (scope) => registerRelay(scope, methods, planOf))
 }
 
 function registerDirect(

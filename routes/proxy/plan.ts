@@ -1,5 +1,6 @@
 import { Pace } from '../../config/pace.ts'
-import type { Principal, RouteInfo } from '../../plugins/plugin.ts'
+import { ByRoute } from '../../plugins/by-route.ts'
+import type { Principal } from '../../plugins/plugin.ts'
 import type { Access } from '../../services/identity/access.ts'
 import type { Assertions } from '../../services/identity/assertions.ts'
 import type { OpenExchanges } from '../../services/identity/open-exchanges.ts'
@@ -41,7 +42,7 @@ export interface Plan {
 }
 
 /** What each route needs of the config, found by the route itself. */
-export type Plans = ReadonlyMap<RouteInfo, RoutePlan>
+export type Plans = Pick<ByRoute<RoutePlan>, 'get' | 'some'>
 
 export interface PlanOptions {
   readonly table: Table
@@ -98,7 +99,7 @@ export async function planRoutes(options: PlanOptions): Promise<Plans> {
       mirror: undefined
     }
   }
-  const plans = new Map<RouteInfo, RoutePlan>()
+  const plans = new ByRoute<RoutePlan>()
   const pace = new Pace()
   for (const route of table.routes) {
     plans.set(route, planRelease(route, releases, planOf))

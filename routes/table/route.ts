@@ -12,8 +12,6 @@ export interface Condition {
 
 /** A route as requests meet it: everything the config decides is decided. Frozen. */
 export interface CompiledRoute extends RouteInfo {
-  /** Place in the file. */
-  readonly index: number
   readonly pattern: Pattern
   readonly hosts: readonly string[]
   readonly headers: readonly Condition[]

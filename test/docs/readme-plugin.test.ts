@@ -37,7 +37,13 @@ t.test('the plugin of the README compiles under the rules of the house and does 
 
   // 3. Its step lets pass while it is open, refuses while it is closed, and is not there without hours.
   const stepOf = (await openingHours.setup({} as never, undefined as never, {} as never))!
-  const report = { id: 'report', path: '/report', methods: [], service: 'orders' } satisfies RouteInfo
+  const report = {
+    index: 0,
+    id: 'report',
+    path: '/report',
+    methods: [],
+    service: 'orders'
+  } satisfies RouteInfo
   const hour = new Date().getUTCHours()
   const step = (open?: object): Step | undefined => stepOf({ ...report, ...(open && { open }) } as never)
   t.equal(step(), undefined)
