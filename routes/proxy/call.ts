@@ -61,9 +61,8 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
     // The client left while the corridor was at work: nobody would hear of it a second time.
     if (this.reply.raw.destroyed) return
     const length = raw.headers['content-length']
-    const { maxBody } = plan.route
-    if (length !== undefined && Number(length) > maxBody.bytes) {
-      throw BodyTooLarge([maxBody.size], { reason: 'body_size' })
+    if (length !== undefined && Number(length) > plan.maxBody) {
+      throw BodyTooLarge([plan.route.maxBody.size], { reason: 'body_size' })
     }
     const path = plan.route.rewrite.forward(exchange.path)
     if (path === undefined) throw AmbiguousPath(['it cannot be rewritten'], { reason: 'rewrite' })
@@ -81,7 +80,7 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
 
   outgoingFor(node: UpstreamNode): Outgoing {
     const { raw, exchange } = this.request
-    const { route, isOnce, timeouts } = this.plan
+    const { route, isOnce, maxBody, timeouts } = this.plan
     const announced = raw.headers['content-length']
     const length = announced === undefined ? undefined : Number(announced)
     const hasBody = length === undefined ? raw.headers['transfer-encoding'] !== undefined : length > 0
@@ -92,7 +91,7 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
       headers: this.#lines,
       body: hasBody ? raw : undefined,
       length,
-      maxBody: route.maxBody.bytes,
+      maxBody,
       isOnce,
       timeouts
     }

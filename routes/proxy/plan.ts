@@ -23,6 +23,8 @@ export interface Plan {
   readonly route: CompiledRoute
   readonly engine: Engine
   readonly pool: Pool
+  /** Most bytes of a request's body. */
+  readonly maxBody: number
   readonly timeouts: Timeouts
   readonly headers: RequestHeaders
   readonly rules: HeaderRules
@@ -77,15 +79,17 @@ export async function planRoutes(options: PlanOptions): Promise<Plans> {
   })
   const answerHeaders = new AnswerHeaders()
   const withMethods = servicesWithMethods(table.routes, releases)
+  const shared = new Map<string, HeaderRules>()
   const planOf = (route: CompiledRoute, service: string): Plan => {
     const pool = pools.get(service)
     if (pool === undefined) throw new TypeError(`route "${route.id}": there is no service "${service}"`)
     const access = options.accessOf(route)
-    const rules = rulesOf(route, service, access, options, withMethods.has(service))
+    const rules = sharedRules(rulesOf(route, service, access, options, withMethods.has(service)), shared)
     return {
       route,
       engine: options.engineOf(service),
       pool,
+      maxBody: route.maxBody.bytes,
       timeouts: timeoutsOf(route, pool),
       headers,
       rules,
@@ -123,6 +127,16 @@ function rulesOf(
         }
       : undefined
   return { forwardAuthorization, keepsMethod, prefix: rewrite.prefix, assertion }
+}
+
+/** Rules that say the same are one object, so that thousands of routes do not each have one of their own to be fetched from memory. */
+function sharedRules(rules: HeaderRules, shared: Map<string, HeaderRules>): HeaderRules {
+  const { forwardAuthorization, keepsMethod, prefix, assertion } = rules
+  if (assertion !== undefined) return rules
+  const key = `${forwardAuthorization} ${keepsMethod} ${prefix}`
+  const known = shared.get(key)
+  if (known === undefined) shared.set(key, rules)
+  return known ?? rules
 }
 
 /** Mostly the pool's own, shared by all of its routes. */

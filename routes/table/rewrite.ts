@@ -12,6 +12,13 @@ export interface Rewrite {
   readonly prefix: string
 }
 
+/** What most routes do: the same object for all of them. */
+const unchanged: Rewrite = Object.freeze({
+  prefix: '',
+  forward: (path: string) => path,
+  back: (path: string) => path
+})
+
 /** Throws a SyntaxError when the replacement's pattern is not taken. */
 export function compileRewrite(options: RouteOptions['rewrite']): Rewrite {
   const strip = segmentsOf(options.stripPrefix ?? '')
@@ -20,6 +27,7 @@ export function compileRewrite(options: RouteOptions['rewrite']): Rewrite {
     .map((segment) => `/${segment}`)
     .join('')
   const { replace } = options
+  if (prefix === '' && add === '' && replace === undefined) return unchanged
   const pattern = replace === undefined ? undefined : boundedRegex(replace.pattern)
   return {
     prefix,

@@ -33,10 +33,10 @@ export function compileRoute(options: RouteOptions, index: number): CompiledRout
     index,
     id: options.id,
     path: options.path,
-    methods: Object.freeze([...new Set(options.methods)]),
+    methods: listOf([...new Set(options.methods)]),
     service: options.service,
     pattern: parsePattern(options.path),
-    hosts: Object.freeze(options.hosts.map(parseHostPattern)),
+    hosts: listOf(options.hosts.map(parseHostPattern)),
     headers: conditions(options.headers, (name) => name.toLowerCase()),
     query: conditions(options.query, (name) => name),
     rewrite: compileRewrite(options.rewrite),
@@ -53,13 +53,19 @@ function conditions(
   values: Readonly<Record<string, string>>,
   key: (name: string) => string
 ): readonly Condition[] {
-  return Object.freeze(
+  return listOf(
     Object.entries(values).map(([name, value]) => ({
       name: key(name),
       value: value === '*' ? undefined : value
     }))
   )
 }
+
+const none: readonly never[] = Object.freeze([])
+
+/** What most routes have none of is one object for all of them: with thousands of routes no cache holds one for each. */
+const listOf = <Item>(items: readonly Item[]): readonly Item[] =>
+  items.length === 0 ? none : Object.freeze(items)
 
 const hostPattern =
   /^(?:\*\.)?(?:[a-z0-9_](?:[a-z0-9_-]{0,62})\.)*[a-z0-9_](?:[a-z0-9_-]{0,62})$|^\[[0-9a-f:.]+\]$/

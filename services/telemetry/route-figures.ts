@@ -8,7 +8,7 @@ const bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5,
  * than a series that is looked up by its labels.
  */
 export class Durations {
-  readonly #counts = new Float64Array(bounds.length + 1)
+  readonly #counts: number[] = Array.from({ length: bounds.length + 1 }, () => 0)
   #sum = 0
 
   add(milliseconds: number): void {
