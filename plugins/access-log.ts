@@ -62,7 +62,14 @@ function detoured({ id }: RouteInfo, { service, side, fallback }: Detour): strin
   return text
 }
 
-function who({ subject, session, key }: Principal): string {
+function who(principal: Principal): string {
+  const { notes } = principal
+  if (notes === undefined) return written(principal)
+  if (notes.logged === '') notes.logged = written(principal)
+  return notes.logged
+}
+
+function written({ subject, session, key }: Principal): string {
   let text = `,"subject":${quote(subject)}`
   if (session !== undefined) text += `,"session":${quote(session)}`
   if (key !== undefined) text += `,"key":${quote(key)}`

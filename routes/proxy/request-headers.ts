@@ -41,7 +41,6 @@ export interface Assertion {
 export class RequestHeaders {
   readonly #names: IdentityHeaders
   readonly #classes: HeaderClasses
-  readonly #identities = new WeakMap<Principal, string>()
 
   constructor(names: IdentityHeaders, { conditions = [], kept = [], hidesCookies = false }: Hidden = {}) {
     this.#names = names
@@ -65,17 +64,26 @@ export class RequestHeaders {
     lines += `X-Request-Id: ${requestId}\r\nTraceparent: ${exchange.traceparent}\r\n`
     const { principal } = exchange
     if (principal === undefined) return lines
-    lines += this.#identities.get(principal) ?? this.#remember(principal)
+    lines += this.#linesOf(principal)
     const { assertion } = rules
     return assertion === undefined ? lines : `${lines}${assertion.header}: ${assertion.of(principal)}\r\n`
   }
 
-  #remember(principal: Principal): string {
+  #linesOf(principal: Principal): string {
+    const { notes } = principal
+    if (notes === undefined) return this.#write(principal)
+    if (notes.linesBy !== this) {
+      notes.lines = this.#write(principal)
+      notes.linesBy = this
+    }
+    return notes.lines
+  }
+
+  #write(principal: Principal): string {
     const { user, session, scopes } = this.#names
     let identity = `${user}: ${encode(principal.subject)}\r\n`
     if (principal.session !== undefined) identity += `${session}: ${encode(principal.session)}\r\n`
     if (principal.scopes.length > 0) identity += `${scopes}: ${encode(principal.scopes.join(' '))}\r\n`
-    this.#identities.set(principal, identity)
     return identity
   }
 }

@@ -102,7 +102,7 @@ export class Identity {
 
   #note<Who extends Holder>(verdict: Who | Refusal): Who | Refusal {
     if (typeof verdict !== 'string' && verdict.session !== undefined) {
-      this.#parts.activity.note(verdict.session, (verdict.claims as AccessClaims).rg)
+      this.#parts.activity.note(verdict.session, (verdict.claims as AccessClaims).rg, verdict.notes)
     }
     return verdict
   }

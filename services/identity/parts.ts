@@ -1,4 +1,5 @@
 import type { ApiKeyRefusal, ApiKeys } from './api-keys/api-keys.ts'
+import type { HolderNotes } from './holder-notes.ts'
 import type { ForeignIssuer } from './issuers/foreign-issuer.ts'
 import type { KeyRevoking } from './keys/key-revoking.ts'
 import type { KeyRing } from './keys/key-ring.ts'
@@ -43,6 +44,8 @@ export interface Holder {
   readonly isOwn: boolean
   /** Id of the API key that was shown, if it was one. */
   readonly key?: string
+  /** Not frozen; undefined where requests of a holder are too few to keep any. */
+  readonly notes?: HolderNotes
 }
 
 /** Who asks for a session: goes into its record, so that users recognise their own. */

@@ -1,5 +1,6 @@
 import { timingSafeEqual } from 'node:crypto'
 import { isMissing, readable, WatchedFile } from '../files/watched-file.ts'
+import { HolderNotes } from '../holder-notes.ts'
 import type { OpenExchanges } from '../open-exchanges.ts'
 import type { Holder } from '../parts.ts'
 import { type ApiKeyRecord, parseKeyList } from './key-list.ts'
@@ -150,7 +151,8 @@ function toKey({
     scopes: Object.freeze(scopes),
     claims: Object.freeze(claims),
     isOwn: true,
-    key: id
+    key: id,
+    notes: new HolderNotes()
   })
   return {
     hash: Buffer.from(hash, 'base64url'),

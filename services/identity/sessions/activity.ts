@@ -1,11 +1,16 @@
+import type { HolderNotes } from '../holder-notes.ts'
 import type { SessionProvider } from './provider.ts'
 
 const longestPause = 15_000
 
-interface Seen {
+export interface Seen {
   at: number
   /** The newest generation a token of which was used. */
   generation: number
+  /** Whether the store has yet to hear of it. */
+  isUnsaved: boolean
+  /** Nobody asks for it any more. */
+  isForgotten: boolean
 }
 
 /**
@@ -30,14 +35,24 @@ export class Activity {
   }
 
   /** The session was used, with an access token of this generation; without one by its refresh token. */
-  note(sid: string, generation = 0): void {
-    const seen = this.#seen.get(sid)
-    if (seen === undefined) this.#seen.set(sid, { at: this.#now(), generation })
-    else {
-      seen.at = this.#now()
-      if (generation > seen.generation) seen.generation = generation
-    }
+  note(sid: string, generation = 0, notes?: HolderNotes): void {
+    const noted = notes?.seen
+    const seen = noted !== undefined && !noted.isForgotten ? noted : this.#find(sid)
+    if (notes !== undefined) notes.seen = seen
+    seen.at = this.#now()
+    if (generation > seen.generation) seen.generation = generation
+    if (seen.isUnsaved) return
+    seen.isUnsaved = true
     this.#unsaved.add(sid)
+  }
+
+  #find(sid: string): Seen {
+    let seen = this.#seen.get(sid)
+    if (seen === undefined) {
+      seen = { at: 0, generation: 0, isUnsaved: false, isForgotten: false }
+      this.#seen.set(sid, seen)
+    }
+    return seen
   }
 
   /** True when this gateway saw the session within the idle time. */
@@ -52,6 +67,8 @@ export class Activity {
   }
 
   forget(sid: string): void {
+    const seen = this.#seen.get(sid)
+    if (seen !== undefined) seen.isForgotten = true
     this.#seen.delete(sid)
     this.#unsaved.delete(sid)
   }
@@ -77,11 +94,17 @@ export class Activity {
       await this.#sessions.touch(
         [...unsaved].map((sid) => {
           const seen = this.#seen.get(sid)
+          if (seen !== undefined) seen.isUnsaved = false
           return { sid, age: Math.max(0, now - (seen?.at ?? now)), confirmed: seen?.generation ?? 0 }
         })
       )
     } catch {
-      for (const sid of unsaved) if (this.#seen.has(sid)) this.#unsaved.add(sid)
+      for (const sid of unsaved) {
+        const seen = this.#seen.get(sid)
+        if (seen === undefined) continue
+        seen.isUnsaved = true
+        this.#unsaved.add(sid)
+      }
     }
   }
 }

@@ -1,3 +1,4 @@
+import { HolderNotes } from '../holder-notes.ts'
 import { type ClaimRules, checkClaims } from './claims.ts'
 import type { Header, Reason } from './compact.ts'
 import { isKid } from './jwk.ts'
@@ -44,11 +45,11 @@ export class OwnIssuer implements TokenIssuer {
   }
 }
 
-/** Freezes it with all it holds. */
+/** Freezes it with all it holds, but for its notes. */
 export function freezeVerified(verified: Verified): Verified {
   deepFreeze(verified.claims)
   Object.freeze(verified.scopes)
-  return Object.freeze({ ...verified, verifiedAt: performance.now() })
+  return Object.freeze({ ...verified, verifiedAt: performance.now(), notes: new HolderNotes() })
 }
 
 function deepFreeze(value: JSONObject): void {

@@ -1,3 +1,4 @@
+import type { HolderNotes } from '../holder-notes.ts'
 import { type AccessClaims, type ClaimRules, checkTimes, hasAudience } from './claims.ts'
 import { type Header, openPayload, type Reason, readHeader, readPayload, splitCompact } from './compact.ts'
 import type { VerifyKey } from './jwk.ts'
@@ -18,6 +19,7 @@ export interface Verified {
   readonly isOwn: boolean
   /** performance.now() when this gateway verified it first; undefined where that is not known. */
   readonly verifiedAt?: number
+  readonly notes?: HolderNotes
 }
 
 export interface VerifierKeys {

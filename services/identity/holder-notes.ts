@@ -1,0 +1,15 @@
+import type { Seen } from './sessions/activity.ts'
+
+/**
+ * What is written for every request of one holder, kept where the holder is. With thousands of users each further table to look in is a few
+ * more places in memory that no cache holds, and they cost more than all that is done with what is found there.
+ */
+export class HolderNotes {
+  /** The lines that tell services who is asking, and who wrote them: another config may write others. */
+  lines = ''
+  linesBy: object | undefined
+  /** How the access log names the holder. */
+  logged = ''
+  /** When the session was used last, once that was noted. */
+  seen: Seen | undefined
+}
