@@ -4,12 +4,11 @@ import type { FallbackOptions } from '../../services/release/slice.ts'
 import type { Metrics } from '../../services/telemetry/metrics.ts'
 import type { AnswerSink, Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
 import { maxKept } from '../../services/transport/upload.ts'
+import { idempotent } from '../../services/upstream/delivery.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
 import type { KeySource, Pool, PoolRequest } from '../../services/upstream/pool.ts'
 import { BodyCopy, hasBody, keptBody } from './kept-body.ts'
 import type { Plan } from './plan.ts'
-
-const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 
 /** Who answers on a route when a service cannot be asked. */
 export class Fallback {

@@ -5,7 +5,8 @@ import { isFault } from './fault.ts'
 import type { UpstreamNode } from './node.ts'
 import { none, type Pool, type PoolRequest } from './pool.ts'
 
-const idempotent = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
+/** Methods that do no harm when they are seen twice (RFC 9110 9.2.2). */
+export const idempotent: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE', 'TRACE'])
 
 /** Most nodes that are asked for room in their queue. */
 const maxFull = 8
