@@ -92,10 +92,11 @@ async function registerRelay(
   })
 }
 
-/** What the body is is for the service to say: Fastify may not refuse a content type that it cannot read. */
+/** What the body is is for the service to say: Fastify may not refuse a content type that it cannot read, nor a QUERY without one. */
 function takeAnyBody(scope: FastifyInstance): void {
-  scope.addHook('onRequest', ({ raw: { headers } }, _reply, done) => {
-    if (headers['content-type'] !== undefined) headers['content-type'] = 'application/octet-stream'
+  scope.addHook('onRequest', ({ raw: { method, headers } }, _reply, done) => {
+    if (headers['content-type'] !== undefined || method === 'QUERY')
+      headers['content-type'] = 'application/octet-stream'
     done()
   })
 }

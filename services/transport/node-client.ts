@@ -15,6 +15,9 @@ export interface ClientLimits {
 /** Large bodies come in fewer pieces; small ones touch only the first pages of it. */
 const readSize = 256 * 1024
 
+/** Shortest time between two looks for connections that were idle for too long. */
+const sweepPause = 1000
+
 /** The connections to one node: idle ones are taken youngest first, new ones up to a cap, and beyond it a bounded queue. */
 export class NodeClient {
   readonly #endpoint: Endpoint
@@ -25,6 +28,7 @@ export class NodeClient {
   readonly #queue = new Set<Waiter>()
   /** What arrives is read into this and copied out at once, so one is enough for all. */
   #buffer: Buffer | undefined
+  #sweeper: NodeJS.Timeout | undefined
   #isClosed = false
 
   constructor(endpoint: Endpoint, limits: ClientLimits) {
@@ -68,6 +72,7 @@ export class NodeClient {
   /** Lets running exchanges finish; idle connections go now. */
   close(): void {
     this.#isClosed = true
+    clearTimeout(this.#sweeper)
     for (const connection of this.#idle.splice(0)) connection.drop()
   }
 
@@ -120,6 +125,21 @@ export class NodeClient {
     connection.idleSince = performance.now()
     this.#idle.push(connection)
     if (this.#idle.length > 1) this.#trim(connection.idleSince)
+    this.#sweeper ??= this.#sweepIn(connection.idleLimit)
+  }
+
+  #sweepIn(milliseconds: number): NodeJS.Timeout {
+    return setTimeout(this.#sweep, Math.max(sweepPause, milliseconds)).unref()
+  }
+
+  /** Drops what nobody would be given any more: a burst does not leave its connections behind when hardly anything follows it. */
+  readonly #sweep = (): void => {
+    this.#sweeper = undefined
+    const now = performance.now()
+    const over = this.#idle.filter(({ idleSince, idleLimit }) => now - idleSince >= idleLimit)
+    for (const connection of over) connection.drop()
+    const oldest = this.#idle[0]
+    if (oldest !== undefined) this.#sweeper = this.#sweepIn(oldest.idleSince + oldest.idleLimit - now)
   }
 
   readonly #onClosed = (connection: Connection, cause?: unknown): void => {
