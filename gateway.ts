@@ -5,9 +5,10 @@ import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig
 import { diff } from './config/diff.ts'
 import { renderMistakes } from './config/frame.ts'
 import { ConfigError } from './config/mistake.ts'
-import { toMilliseconds } from './config/units.ts'
+import { toWait } from './config/units.ts'
 import { type ConfigWatch, watchConfig } from './config/watch.ts'
 import type { Problem } from './errors.ts'
+import { cutOff } from './plugins/corridor.ts'
 import { metricsOf } from './plugins/metrics.ts'
 import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
@@ -45,6 +46,8 @@ type Values = GatewayConfig['value']
 
 /** Longest wait for the requests of a replaced config before its app is closed under them. */
 const retireTimeout = 10 * 60_000
+/** Longest wait for what was cut off to be told. */
+const cutOffTimeout = 1000
 
 /** Owns the sockets. The apps behind them are replaced whole, never edited. */
 export class Gateway implements Control {
@@ -259,13 +262,13 @@ export class Gateway implements Control {
     this.isDraining = true
     this.#watcher?.close()
     const { delay, timeout } = this.config.value.shutdown
-    await new Promise((resolve) => setTimeout(resolve, toMilliseconds(delay)))
-    for (const turns of this.#turns) {
-      for (const response of turns.underWay()) response.shouldKeepAlive = false
-    }
+    await new Promise((resolve) => setTimeout(resolve, toWait(delay)))
+    const underWay = () => this.#turns.flatMap((turns) => [...turns.underWay()])
+    for (const response of underWay()) response.shouldKeepAlive = false
     await stopAccepting(this.#servers!.public, lastCall)
     const generations = [this.#current!, ...this.#replaced]
-    await Promise.all(generations.map(({ inFlight }) => inFlight.idle(toMilliseconds(timeout))))
+    await Promise.all(generations.map(({ inFlight }) => inFlight.idle(toWait(timeout))))
+    underWay().forEach(cutOff)
     await this.#abandon()
   }
 
@@ -275,7 +278,10 @@ export class Gateway implements Control {
       server.close()
       server.closeAllConnections()
     }
-    await Promise.all([this.#current, ...this.#replaced].map((generation) => generation?.close()))
+    const generations = [this.#current, ...this.#replaced]
+    // Who was cut off just now is in the log and the metrics before they end.
+    await Promise.all(generations.map((generation) => generation?.inFlight.idle(cutOffTimeout)))
+    await Promise.all(generations.map((generation) => generation?.close()))
     await this.#lease.release()
   }
 }

@@ -9,7 +9,7 @@ const milliseconds: Readonly<Record<string, number>> = {
 }
 const bytes: Readonly<Record<string, number>> = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 }
 
-/** A field that holds a duration such as "500ms" or "15m". Read it with `toMilliseconds`. */
+/** A field that holds a duration such as "500ms" or "15m". Read it with `toMilliseconds`, or `toWait` for a timer. */
 export const Duration = (options: { description: string; default?: string }): TString =>
   Type.String({ ...options, pattern: '^(0|[1-9][0-9]{0,8})(ms|s|m|h|d)$', examples: ['500ms', '15m'] })
 
@@ -19,6 +19,12 @@ export const Size = (options: { description: string; default?: string }): TStrin
 
 /** Milliseconds in a validated duration. */
 export const toMilliseconds = (duration: string): number => measure(duration, milliseconds)
+
+/** The longest a timer of Node can wait, 24 days: one that is set for more rings at once. */
+export const longestWait = 2 ** 31 - 1
+
+/** Milliseconds in a validated duration that a timer is to wait. */
+export const toWait = (duration: string): number => Math.min(longestWait, toMilliseconds(duration))
 
 /** Bytes in a validated size. */
 export const toBytes = (size: string): number => measure(size, bytes)

@@ -100,6 +100,12 @@ function finish(
   for (const finish of finishers) finish(request, status, now)
 }
 
+/** Notes that it is the gateway that ends this request, which leaves before its answer is out. */
+export function cutOff({ req }: ServerResponse): void {
+  const exchange: Exchange | undefined = (req as Opened)[kExchange]
+  if (exchange !== undefined) exchange.reason ??= 'shutdown'
+}
+
 /** Sets each plugin up, in order, and asks it for its step on every route; `fields` are the route's with what the plugins read. */
 export async function furnish(
   app: FastifyInstance,

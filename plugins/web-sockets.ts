@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Duration, toMilliseconds } from '../config/units.ts'
+import { Duration, toWait } from '../config/units.ts'
 import { TooManyWebSockets } from '../errors.ts'
 import { Places } from '../services/limits/places.ts'
 import { keyPart, networkOf } from '../services/limits/subject.ts'
@@ -45,7 +45,7 @@ export const webSockets = definePlugin({
     const places = services.shared('web-socket-places', () => new Places())
     return (route) => {
       const { webSockets: { perUser = Number.POSITIVE_INFINITY, idle } = {}, id } = route
-      const silence = idle === undefined ? undefined : toMilliseconds(idle)
+      const silence = idle === undefined ? undefined : toWait(idle)
       if (perUser === Number.POSITIVE_INFINITY && silence === undefined) return undefined
       const step = ({ raw, exchange }: FastifyRequest, reply: FastifyReply): void => {
         // Whoever has left would never give the place back.

@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { splitAddress } from '../config/process.ts'
-import { toBytes, toMilliseconds } from '../config/units.ts'
+import { longestWait, toBytes, toMilliseconds } from '../config/units.ts'
 
 /** What `listen` says about waiting for clients. */
 export interface Patience {
@@ -26,7 +26,8 @@ export function createListener(patience: Patience): Server {
 export function bePatient(server: Server, { timeouts }: Patience): void {
   server.headersTimeout = toMilliseconds(timeouts.head)
   server.requestTimeout = toMilliseconds(timeouts.request)
-  server.keepAliveTimeout = toMilliseconds(timeouts.keepAlive)
+  // Node adds a second of its own, and warns for each connection when a timer cannot wait for so long.
+  server.keepAliveTimeout = Math.min(longestWait - 1000, toMilliseconds(timeouts.keepAlive))
 }
 
 /** Resolves when the server takes connections on "host:port"; rejects with the error of listen(2). */

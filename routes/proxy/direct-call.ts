@@ -11,6 +11,7 @@ const small = 8192
 export class DirectCall extends Call {
   #isHeadOut = false
   #held: Buffer | undefined
+  #awaitsDrain = false
 
   protected dispatch(): Sent {
     return dispatch(this.plan, this, this.request, this.reply)
@@ -106,7 +107,13 @@ export class DirectCall extends Call {
     this.#isHeadOut = true
     const { raw } = this.reply
     if (raw.write(chunk)) return true
-    raw.once('drain', () => this.sent?.resume())
+    // One read may bring thousands of chunks, and each of them comes here.
+    if (this.#awaitsDrain) return false
+    this.#awaitsDrain = true
+    raw.once('drain', () => {
+      this.#awaitsDrain = false
+      this.sent?.resume()
+    })
     return false
   }
 }

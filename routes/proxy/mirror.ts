@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { toBytes, toMilliseconds } from '../../config/units.ts'
+import { toBytes, toWait } from '../../config/units.ts'
 import type { MirrorOptions } from '../../services/release/slice.ts'
 import type { Metrics } from '../../services/telemetry/metrics.ts'
 import type { AnswerSink, Failure, Outgoing, Sent } from '../../services/transport/transport.ts'
@@ -39,7 +39,7 @@ export class Mirror {
     this.#methods = new Set(options.methods)
     this.#maxBody = toBytes(options.maxBody)
     this.#concurrency = options.concurrency
-    this.#timeout = toMilliseconds(options.timeout)
+    this.#timeout = toWait(options.timeout)
     this.#count = count
   }
 

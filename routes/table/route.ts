@@ -1,4 +1,4 @@
-import { toBytes, toMilliseconds } from '../../config/units.ts'
+import { toBytes, toWait } from '../../config/units.ts'
 import type { RouteInfo } from '../../plugins/plugin.ts'
 import { type Pattern, parsePattern } from './pattern.ts'
 import { compileRewrite, type Rewrite } from './rewrite.ts'
@@ -44,8 +44,8 @@ export function compileRoute(options: RouteOptions, index: number): CompiledRout
     preserveHost: options.preserveHost,
     allowEncoded: options.allowEncoded,
     maxBody: { size: options.maxBody, bytes: toBytes(options.maxBody) },
-    responseTimeout: response === undefined ? undefined : toMilliseconds(response),
-    idleTimeout: idle === undefined ? undefined : toMilliseconds(idle)
+    responseTimeout: response === undefined ? undefined : toWait(response),
+    idleTimeout: idle === undefined ? undefined : toWait(idle)
   })
 }
 

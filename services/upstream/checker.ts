@@ -1,4 +1,5 @@
 import { request } from 'node:http'
+import { longestWait } from '../../config/units.ts'
 import { openSocket } from '../transport/connection.ts'
 import type { UpstreamNode } from './node.ts'
 
@@ -93,7 +94,7 @@ export class Checker {
   #take(isGood: boolean): void {
     if (this.#isStopped) return
     const { interval, jitter, unhealthyAfter, healthyAfter } = this.#settings
-    const wait = interval * (1 + jitter * (Math.random() - 0.5))
+    const wait = Math.min(longestWait, interval * (1 + jitter * (Math.random() - 0.5)))
     this.#timer = setTimeout(this.#check, wait).unref()
     this.#against = isGood === this.#isFailing ? this.#against + 1 : 0
     if (this.#against < (this.#isFailing ? healthyAfter : unhealthyAfter)) return

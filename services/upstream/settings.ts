@@ -1,5 +1,5 @@
 import { Resolver } from 'node:dns'
-import { toMilliseconds } from '../../config/units.ts'
+import { toMilliseconds, toWait } from '../../config/units.ts'
 import type { TLSOptions } from '../transport/connection.ts'
 import { balanceOf } from './balance-slice.ts'
 import type { CheckSettings } from './checker.ts'
@@ -28,10 +28,10 @@ export function poolOptions(name: string, options: ServiceOptions, tls: TLSOptio
       checks: health.active && checksOf(health.active)
     },
     timeouts: {
-      connect: toMilliseconds(timeouts.connect),
-      response: toMilliseconds(timeouts.response),
-      idle: toMilliseconds(timeouts.idle),
-      total: toMilliseconds(timeouts.total)
+      connect: toWait(timeouts.connect),
+      response: toWait(timeouts.response),
+      idle: toWait(timeouts.idle),
+      total: toWait(timeouts.total)
     },
     balance: balanceOf(options.balance),
     health: {
@@ -88,7 +88,7 @@ function checksOf(active: NonNullable<ServiceOptions['health']['active']>): Chec
 }
 
 /** So that no setting makes the gateway do nothing but ask. */
-const atLeast = (least: number, duration: string): number => Math.max(least, toMilliseconds(duration))
+const atLeast = (least: number, duration: string): number => Math.max(least, toWait(duration))
 
 function breakerOf(options: ServiceOptions['breaker']): BreakerSettings | undefined {
   const { failures, share, minimum, window, open, trials } = options

@@ -23,3 +23,24 @@ t.test('a request on its way when the gateway stops accepting is answered', asyn
   }
   await stopped
 })
+
+t.test('who is cut off at the end of the shutdown has a line in the log', async (t) => {
+  const up = await httpUpstream(t, (request, response) => {
+    if (request.url === '/stream')
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: 1\n\n')
+  })
+  const config = { ...configFor([up.url]), shutdown: { timeout: '50ms' } }
+  const { gateway, origin, log } = await startGateway(t, config)
+  const stream = new RawClient(origin).write('GET /stream HTTP/1.1\r\nHost: x\r\n\r\n')
+  await stream.until(/data: 1/)
+  const hanging = new RawClient(origin).write('GET /hang HTTP/1.1\r\nHost: x\r\n\r\n')
+  while (up.requests.length < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+  await gateway.stop()
+  const lines = log().filter(({ msg }) => msg === 'request')
+  t.same(lines.map(({ path, status, reason }) => `${path} ${status} ${reason}`).sort(), [
+    '/hang 499 shutdown',
+    '/stream 200 shutdown'
+  ])
+  hanging.close()
+  stream.close()
+})

@@ -50,3 +50,17 @@ t.test('a body that breaks off does not look complete to a client of HTTP/1.0', 
   t.equal(error?.code, 'ECONNRESET')
   t.match(await exchange(origin, 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'), /^HTTP\/1.1 200 OK/)
 })
+
+t.test('thousands of chunks in one read are waited for once', async (t) => {
+  const body = `${'a'.repeat(8)}\r\n`
+  const answer = `HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n${`a\r\n${body}\r\n`.repeat(60_000)}0\r\n\r\n`
+  const up = await rawUpstream(t, ({ socket }) => socket.write(answer))
+  const { origin } = await startGateway(t, configFor([up.url]))
+  const warnings: string[] = []
+  const onWarning = ({ name, message }: Error) => warnings.push(`${name}: ${message}`)
+  process.on('warning', onWarning)
+  t.teardown(() => process.off('warning', onWarning))
+  const response = await fetch(origin)
+  t.equal((await response.text()).length, 600_000)
+  t.same(warnings, [])
+})

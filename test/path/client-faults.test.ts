@@ -212,11 +212,13 @@ t.test("any method and any content type are the service's to judge", async (t) =
     ['POST', ';;;'],
     ['PUT', 'application/json; charset=nonsense'],
     ['QUERY', 'a/b'],
+    ['QUERY', undefined],
     ['PATCH', 'multipart/form-data']
   ] as const) {
+    const typed = type === undefined ? '' : `Content-Type: ${type}\r\n`
     const answer = await exchange(
       origin,
-      `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: ${type}\r\nContent-Length: 1\r\n\r\n{`
+      `${method} / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${typed}Content-Length: 1\r\n\r\n{`
     )
     t.match(answer, new RegExp(`^HTTP/1\\.1 200 .*${method} ${type}$`, 's'), `${method} ${type}`)
   }

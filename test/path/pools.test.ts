@@ -3,7 +3,15 @@ import { ServiceRegistry } from '../../services/services.ts'
 import { openPools } from '../../services/upstream/pools.ts'
 import { startGateway } from '../support/gateway.ts'
 import { serviceWith, until } from '../support/pools.ts'
-import { configFor, exchange, httpUpstream, RawClient, scripted } from '../support/upstream.ts'
+import {
+  configFor,
+  exchange,
+  httpUpstream,
+  RawClient,
+  type RawConnection,
+  rawUpstream,
+  scripted
+} from '../support/upstream.ts'
 
 t.test('a node stays the same across configs, whatever else changes about its service', async (t) => {
   const registry = new ServiceRegistry()
@@ -61,6 +69,58 @@ t.test('a client that leaves with requests in line leaves nothing behind', async
   await gateway.stop()
   t.ok(performance.now() - started < 5000, 'the gateway does not wait for them')
   t.equal(up.requests.length, 1, 'and the service never hears of them')
+})
+
+t.test('a burst leaves no connections behind, whatever the service thinks of idle ones', async (t) => {
+  const waiting: RawConnection[] = []
+  const up = await rawUpstream(t, (connection) => {
+    waiting.push(connection)
+    if (waiting.length < 20) return
+    for (const { socket } of waiting.splice(0)) {
+      socket.write('HTTP/1.1 200 OK\r\nKeep-Alive: timeout=2\r\nContent-Length: 2\r\n\r\nok')
+      socket.on('end', () => socket.end())
+    }
+  })
+  const { origin } = await startGateway(t, configFor([up.url]))
+  const answers = await Promise.all(Array.from({ length: 20 }, () => fetch(origin)))
+  t.same(new Set(answers.map(({ status }) => status)), new Set([200]))
+  t.equal(up.connections.length, 20)
+  await until(() => up.connections.every(({ socket }) => socket.closed), 'all of them are closed')
+})
+
+t.test('a wait that is longer than a timer can be is a long one', async (t) => {
+  const up = await httpUpstream(t, (request, response) => {
+    if (request.url === '/health') up.checks += 1
+    setTimeout(() => response.end('ok'), 50)
+  }).then((server) => Object.assign(server, { checks: 0 }))
+  const service = {
+    timeouts: { connect: '40d', response: '40d', idle: '40d', total: '40d' },
+    // The first check comes at any time within the interval.
+    health: { active: { interval: '999999999d', timeout: '40d', path: '/health' } }
+  }
+  const route = { timeouts: { response: '40d', idle: '40d' } }
+  const gateway = await startGateway(t, {
+    ...configFor([up.url], { service, route }),
+    shutdown: { timeout: '40d' },
+    listen: {
+      public: '127.0.0.1:0',
+      admin: '127.0.0.1:0',
+      timeouts: { head: '40d', request: '40d', keepAlive: '40d' }
+    }
+  })
+  const { origin } = gateway
+  const warnings: string[] = []
+  const onWarning = ({ name, message }: Error) => warnings.push(`${name}: ${message}`)
+  process.on('warning', onWarning)
+  t.teardown(() => process.off('warning', onWarning))
+  t.equal(await (await fetch(`${origin}/a`)).text(), 'ok')
+  const last = fetch(`${origin}/b`)
+  await until(() => up.requests.length - up.checks === 2, 'the second request arrives')
+  const stopped = gateway.stop()
+  t.equal(await (await last).text(), 'ok')
+  await stopped
+  t.equal(up.checks, 0)
+  t.same(warnings, [])
 })
 
 t.test('answers in line may be as large as they like', async (t) => {
