@@ -35,9 +35,11 @@ new Command('bench')
   .option('--check', 'fail where a target is missed by more than 15 %')
   .option('--write', 'keep tables and plot in docs/')
   .action(async (names: string[], options: Options) => {
-    const chosen = scenarios.filter(({ id }) => names.length === 0 || names.some((name) => isOf(id, name)))
-    if (chosen.length === 0)
-      throw new Error(`There is no such scenario; there are ${scenarios.map(({ id }) => id).join(', ')}.`)
+    const chosen = scenariosOf(names)
+    for (const name of ['rounds', 'seconds'] as const) {
+      if (/^[1-9]\d*$/.test(options[name])) continue
+      throw new Error(`"--${name}" takes a whole number from 1, not "${options[name]}".`)
+    }
     if (availableParallelism() < 2)
       throw new Error('The benchmark needs two cores: one for the gateway, one for the rest.')
     process.exitCode = (await bench(chosen, options)) ? 0 : 1
@@ -48,8 +50,17 @@ new Command('bench')
     process.exitCode = 1
   })
 
-/** "S3" means all of its variants. */
-const isOf = (id: string, name: string): boolean => id === name || id.startsWith(`${name}-`)
+/** "S3" means all of its variants. Nothing said means all; a name that is none is a slip, not less to measure. */
+function scenariosOf(names: readonly string[]): readonly Scenario[] {
+  const isOf = (id: string, name: string): boolean => id === name || id.startsWith(`${name}-`)
+  const unknown = names.find((name) => !scenarios.some(({ id }) => isOf(id, name)))
+  if (unknown !== undefined) {
+    throw new Error(
+      `There is no scenario "${unknown}"; there are ${scenarios.map(({ id }) => id).join(', ')}.`
+    )
+  }
+  return scenarios.filter(({ id }) => names.length === 0 || names.some((name) => isOf(id, name)))
+}
 
 async function bench(chosen: readonly Scenario[], options: Options): Promise<boolean> {
   const directory = mkdtempSync(join(tmpdir(), 'tollkeeper-bench-'))
@@ -58,7 +69,8 @@ async function bench(chosen: readonly Scenario[], options: Options): Promise<boo
     await Promise.all(running.map((one) => one.stop()))
     rmSync(directory, { recursive: true, force: true })
   }
-  process.once('SIGINT', () => void stop().then(() => process.exit(130)))
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.once(name, () => void stop().then(() => process.exit(130)))
   try {
     const rivals = setUp(directory, options)
     const workspace = await makeWorkspace(directory)
@@ -78,13 +90,21 @@ async function bench(chosen: readonly Scenario[], options: Options): Promise<boo
 
 /** The candidates that can run here; says which are left out. */
 function setUp(directory: string, { only }: Options): readonly Candidate[] {
+  const peers = join(directory, 'peers')
+  const all = candidates(root, peers)
+  const wanted = only?.split(',').map((name) => name.trim())
+  const unknown = wanted?.find((wish) => !all.some(({ name }) => name === wish))
+  if (unknown !== undefined) {
+    throw new Error(
+      `There is no "${unknown}" to compare with; there are ${all.map(({ name }) => name).join(', ')}.`
+    )
+  }
   for (const tool of ['wrk', 'taskset', 'nginx', 'redis-server'] as const) {
     if (obtain(tool, say) === undefined)
       throw new Error(`The benchmark needs ${tool}; install it (apt-get install ${tool}).`)
   }
   if (!hasLua())
     throw new Error('The benchmark needs nginx with Lua; apt-get install libnginx-mod-http-lua lua-cjson.')
-  const peers = join(directory, 'peers')
   const has = {
     nothing: true,
     nginx: true,
@@ -93,8 +113,7 @@ function setUp(directory: string, { only }: Options): readonly Candidate[] {
     caddy: obtain('caddy', say) !== undefined,
     peers: obtainPeers(join(root, 'bench/peers'), peers, say)
   }
-  const wanted = only?.split(',')
-  return candidates(root, peers).filter(({ name, needs }) => {
+  return all.filter(({ name, needs }) => {
     const isWanted = wanted === undefined || name === 'Tollkeeper' || wanted.includes(name)
     if (isWanted && !has[needs]) say(`${name} is left out: it cannot be installed here`)
     return isWanted && has[needs]

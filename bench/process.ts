@@ -21,6 +21,10 @@ export class Pinned {
       env: { ...process.env, NODE_ENV: 'production', ...env },
       stdio: ['ignore', out, out]
     })
+    // Whoever ends the benchmark in the middle of a measurement leaves nobody behind.
+    const end = () => signal(this.#family(), 'SIGTERM')
+    process.once('exit', end)
+    this.#child.once('close', () => process.off('exit', end))
   }
 
   /** Resolves once somebody listens on `port`; rejects with the end of its log when nobody does within `patience` ms. */

@@ -77,13 +77,17 @@ const formatOf = (format: LogFormat | 'auto'): LogFormat =>
 
 function startFailure(error: unknown): string {
   if (error instanceof ConfigError) return renderMistakes(error, { colour: process.stderr.isTTY })
-  const { code, address, port, message } = error as NodeJS.ErrnoException & {
+  const { code, address, hostname, port, message } = error as NodeJS.ErrnoException & {
     address?: string
+    hostname?: string
     port?: number
   }
   if (code === 'EADDRINUSE')
     return `toll: ${address}:${port} is taken by another process; stop it or change "listen".`
   if (code === 'EACCES' && port !== undefined)
     return `toll: port ${port} needs more rights; choose one above 1023 in "listen".`
+  if (code === 'EADDRNOTAVAIL') return `toll: this machine has no address ${address}; change "listen".`
+  if ((code === 'ENOTFOUND' || code === 'EAI_AGAIN') && hostname !== undefined)
+    return `toll: no address is known for the host ${hostname}; correct it in the config.`
   return `toll: ${message}`
 }

@@ -86,8 +86,19 @@ function earlier(met: Map<string, number>, value: string, index: number): number
   return first
 }
 
+/** Each listener needs an address of its own; with port 0 each takes one. */
+export const ownAddresses = tolerant(({ listen }, report) => {
+  if (!isObject(listen)) return
+  const { public: address, admin } = listen
+  if (typeof address !== 'string' || address !== admin || address.endsWith(':0')) return
+  report.error(
+    pointerOf('listen', 'admin'),
+    `listen.public has the address "${address}" as well; take another port`
+  )
+})
+
 /** What every config is checked for, whichever plugins read it. */
-export const checks: readonly Check[] = [serviceNames, uniqueIds, uniqueNodes]
+export const checks: readonly Check[] = [serviceNames, uniqueIds, uniqueNodes, ownAddresses]
 
 const isObject = (value: unknown): value is Loose =>
   typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import type { Slice } from '../config/compose.ts'
 import type { Extension } from '../config/config.ts'
 import type { Report } from '../config/mistake.ts'
 import { nearest } from '../config/nearest.ts'
@@ -35,11 +36,12 @@ const stepNames: Readonly<Record<string, string>> = {
  */
 export async function thirdPartySlices(
   entries: unknown,
-  corridor: readonly { readonly key: string }[],
+  corridor: readonly Slice[],
   report: Report,
   directory: string
 ): Promise<readonly Extension[]> {
   const taken = new Set(corridor.map(({ key }) => key))
+  const fields = new Set(corridor.flatMap(fieldsOf))
   const steps = new Set([...builtIn.map(({ key }) => key), ...Object.keys(stepNames)])
   const extensions: Extension[] = []
   for (const [index, entry] of (Array.isArray(entries) ? entries : []).entries()) {
@@ -51,16 +53,33 @@ export async function thirdPartySlices(
     }
     try {
       const plugin = await importPlugin(use, directory)
-      if (taken.has(plugin.key)) report.error(`${at}/use`, `another plugin has the key "${plugin.key}"`)
-      taken.add(plugin.key)
-      steps.add(plugin.key)
-      extensions.push({ ...plugin, at: `${at}/options` })
+      const { key, slice, route } = plugin
+      const double = fieldsOf(plugin).find((name) => fields.has(name))
+      if (taken.has(key)) report.error(`${at}/use`, `another plugin has the key "${key}"`)
+      else if (double !== undefined) {
+        report.error(`${at}/use`, `the plugin adds "${double}" to routes, which have one already`)
+      }
+      taken.add(key)
+      steps.add(key)
+      for (const name of fieldsOf(plugin)) fields.add(name)
+      // What is there twice makes no schema: the rest of the config is told by what came first.
+      const isAlone = double === undefined
+      extensions.push({
+        key,
+        at: `${at}/options`,
+        ...(slice && { slice }),
+        ...(route && isAlone && { route })
+      })
     } catch (error) {
       report.error(`${at}/use`, `the plugin cannot be loaded: ${(error as Error).message.split('\n')[0]}`)
     }
   }
   return extensions
 }
+
+/** What a slice has of each route. */
+const fieldsOf = ({ key, slice, route }: Slice): readonly string[] =>
+  Object.keys({ ...route?.properties, ...(key === 'routes' && slice?.items?.properties) })
 
 /** Puts the plugins that a config names into the corridor, each after the step it names; the config was accepted. */
 export async function placeThirdParty(

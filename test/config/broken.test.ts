@@ -18,6 +18,10 @@ interface Case {
 }
 
 const cases: Readonly<Record<string, Case>> = {
+  'both listeners at one address': {
+    text: withKeys('"listen": { "public": "127.0.0.1:8082", "admin": «"127.0.0.1:8082" }'),
+    says: [/^listen\.public has the address "127\.0\.0\.1:8082" as well; take another port$/]
+  },
   // 1. Keys that nobody reads.
   'a key of the file that is misspelt': {
     text: withKeys('«"lisen": {}'),

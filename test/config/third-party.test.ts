@@ -11,6 +11,7 @@ export const plugin = {
   route: Type.Object({ shout: Type.Boolean({ description: 'Whether.', default: false }) }),
   setup: () => undefined
 }`
+const limits = shout.replace("key: 'shout'", "key: 'limits'").replace('{ shout: Type', '{ maxBody: Type')
 const plain = `export default { key: 'plain', setup() {} }`
 
 /** Loads a config that brings these plugins along. */
@@ -18,6 +19,7 @@ function loading(t: Test, plugins: readonly unknown[], route: Record<string, unk
   const folder = t.testdir({
     'shout.mjs': shout,
     'plain.mjs': plain,
+    'limits.mjs': limits,
     'none.mjs': 'export const other = 1',
     'gateway.config.json': JSON.stringify({
       services: { orders: { nodes: ['http://127.0.0.1:4001'] } },
@@ -80,3 +82,29 @@ t.test(
     ])
   }
 )
+
+t.test('refuses a field of routes that is there already, at the plugin that brings it', async (t) => {
+  const { mistakes } = await refusalOf(
+    loading(
+      t,
+      [
+        { use: './shout.mjs', after: 'cors' },
+        { use: './limits.mjs', after: 'cors', options: { volume: 'high' } },
+        { use: './shout.mjs', after: 'cors' }
+      ],
+      { shout: 'loud', maxBody: '1MiB' }
+    )
+  )
+  t.same(
+    mistakes.map(({ pointer, sentence }) => [pointer, sentence]),
+    [
+      ['/routes/0/shout', 'routes[0].shout must be true or false, not the string "loud"'],
+      ['/plugins/1/use', 'the plugin adds "maxBody" to routes, which have one already'],
+      [
+        '/plugins/1/options/volume',
+        'plugins[1].options.volume must be a whole number, not the string "high"'
+      ],
+      ['/plugins/2/use', 'another plugin has the key "shout"']
+    ]
+  )
+})

@@ -18,6 +18,19 @@ t.test('a taken port is one sentence and exit code 1', async (t) => {
   t.equal(output.err, `toll: 127.0.0.1:${port} is taken by another process; stop it or change "listen".\n`)
 })
 
+t.test('an address that is not of this machine is one sentence and exit code 1', async (t) => {
+  for (const [address, said] of [
+    // RFC 5737: nobody's.
+    ['203.0.113.7:8080', 'this machine has no address 203.0.113.7; change "listen"'],
+    ['nowhere.invalid:8080', 'no address is known for the host nowhere.invalid; correct it in the config']
+  ] as const) {
+    const config = JSON.stringify({ listen: { ...listen, public: address } })
+    const { ended, output } = runToll(t, ['start'], { 'gateway.config.json': config })
+    t.equal(await ended, 1)
+    t.equal(output.err, `toll: ${said}.\n`)
+  }
+})
+
 t.test('a missing Redis is one sentence and exit code 1, within two seconds', async (t) => {
   const free = createListener().listen(0, '127.0.0.1')
   await once(free, 'listening')

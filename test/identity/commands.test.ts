@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -113,4 +113,16 @@ t.test('toll session: count, ls, kick', async (t) => {
   t.match(await run('kick', '--user', 'kesa'), { code: 0, out: 'Ended 2 of "kesa".\n' })
   t.equal(await me(three!.access_token), 401)
   t.match(await run('ls'), { code: 0, out: 'Nobody is signed in.\n' })
+})
+
+const noSys = !existsSync('/sys/kernel') && 'there is no directory here in which nobody may write'
+
+t.test('says in one sentence that a file cannot be changed', { skip: noSys }, async (t) => {
+  const cwd = directoryWith(t, { auth: { users: { driver: 'file', path: '/sys/users.json' } }, routes: [] })
+  const { code, err } = await toll(cwd, ['user', 'add', 'kesa', '--password', 'x'])
+  t.equal(code, 1)
+  t.match(
+    err,
+    /^toll: \/sys\/users\.json cannot be changed: (?:this user may not write to its directory|the file system is read-only)\.\n$/
+  )
 })

@@ -47,7 +47,7 @@ export async function createFile(path: string, text: string): Promise<boolean> {
 export async function withLock<Result>(path: string, change: () => Promise<Result>): Promise<Result> {
   const lock = `${path}.lock`
   const deadline = Date.now() + lockTimeout
-  while (!(await createFile(lock, `${process.pid}\n`))) {
+  while (!(await takeLock(path, lock))) {
     const age = Date.now() - (await stat(lock).then(({ mtimeMs }) => mtimeMs, Date.now))
     if (age > staleLock) await rm(lock, { force: true })
     else if (Date.now() > deadline) throw new Error(`${path} is being changed by somebody else; try again.`)
@@ -58,6 +58,25 @@ export async function withLock<Result>(path: string, change: () => Promise<Resul
   } finally {
     await rm(lock, { force: true })
   }
+}
+
+async function takeLock(path: string, lock: string): Promise<boolean> {
+  try {
+    return await createFile(lock, `${process.pid}\n`)
+  } catch (error) {
+    const reason = reasons[(error as { code?: string }).code ?? '']
+    if (reason === undefined) throw error
+    throw new Error(`${path} cannot be changed: ${reason}.`, { cause: error })
+  }
+}
+
+/** Why nothing can be put beside a file: a name that nobody has chosen is no help. */
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not write to its directory',
+  EPERM: 'this user may not write to its directory',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'the disk is full',
+  ENOTDIR: 'a part of its path is a file'
 }
 
 async function writeExclusive(path: string, text: string): Promise<boolean> {
