@@ -117,10 +117,12 @@ function drain(node: Command): void {
         const watched = await watch(command, path, longest, (line) => {
           if (json !== true) process.stdout.write(`${id}: ${line}\n`)
         })
-        const isDone = watched.inFlight + (watched.elsewhere ?? 0) === 0
-        const sentence = isDone
-          ? `${id}: drained.`
-          : `${id}: gets nothing new; what is still running was not finished after ${timeout}.`
+        const isDone = isDrained(watched)
+        const rest =
+          totalOf(watched) === 0
+            ? `what other gateways still have was not known after ${timeout}.`
+            : `what is still running was not finished after ${timeout}.`
+        const sentence = isDone ? `${id}: drained.` : `${id}: gets nothing new; ${rest}`
         say(json, { ...watched, drained: isDone }, sentence)
         if (!isDone) process.exitCode = 3
       }
@@ -138,18 +140,25 @@ async function watch(
   let told = ''
   for (;;) {
     const node = (await request(command, 'GET', path)) as Node
+    if (node.state === 'up') throw new Error(`"${node.id}" was let take requests again meanwhile.`)
     const waited = performance.now() - startedAt
     const line = progressOf(node)
     if (line !== told && line !== '') tell(line)
     told = line
-    if (waited >= longest || (line === '' && waited >= Math.min(hearing, longest))) return node
+    if (waited >= longest || (isDrained(node) && waited >= Math.min(hearing, longest))) return node
     await sleep(pause)
   }
 }
 
-function progressOf({ inFlight, elsewhere }: Node): string {
-  const total = inFlight + (elsewhere ?? 0)
-  if (total === 0) return ''
+/** While the store is away nobody knows of the other gateways. */
+const isDrained = (node: Node): boolean => totalOf(node) === 0 && node.elsewhere !== null
+
+const totalOf = ({ inFlight, elsewhere }: Node): number => inFlight + (elsewhere ?? 0)
+
+function progressOf(node: Node): string {
+  const { elsewhere } = node
+  const total = totalOf(node)
+  if (isDrained(node)) return ''
   const others = (elsewhere ?? 0) > 0 ? `, ${elsewhere} of them at other gateways` : ''
   const unknown = elsewhere === null ? '; the store does not answer, so other gateways may have more' : ''
   return `${total} ${total === 1 ? 'request is' : 'requests are'} still running${others}${unknown}`

@@ -7,7 +7,7 @@ import { maxKept } from '../../services/transport/upload.ts'
 import { idempotent } from '../../services/upstream/delivery.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
 import type { KeySource, Pool, PoolRequest } from '../../services/upstream/pool.ts'
-import { BodyCopy, hasBody, keptBody } from './kept-body.ts'
+import { BodyCopy, hasBody, keptBody, unread } from './kept-body.ts'
 import type { Plan } from './plan.ts'
 
 /** Who answers on a route when a service cannot be asked. */
@@ -179,7 +179,7 @@ class Turn implements PoolRequest, AnswerSink, Sent {
     else if (kept !== undefined) {
       // What was read goes back to the front of what was not.
       raw.pause()
-      if (kept.length > 0) raw.unshift(Buffer.concat(kept))
+      unread(raw, kept)
       this.#again = raw
     }
     this.#sent = pool.send(this, this)

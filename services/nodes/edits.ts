@@ -29,6 +29,10 @@ export function attaching(service: Configured, options: AttachOptions): { readon
     throw refuse(`The config has this node, as "${configured.id}"; leave "id" out.`)
   }
   const id = configured?.id ?? options.id ?? identityOf(service.name, url)
+  // Also when that one was taken out: it would come back in place of the new one.
+  if (configured === undefined && service.specs.some((spec) => spec.id === id)) {
+    throw refuse(`"${service.name}" has another node with the id "${id}".`)
+  }
   return {
     id,
     edit(before) {

@@ -82,9 +82,11 @@ export class NodeOverrides {
   change(service: string, edit: Edit): Promise<void> {
     return this.#inTurn(async () => {
       for (let attempt = 0; attempt < attempts; attempt += 1) {
-        const { text, record = this.#known.get(service) ?? untouched } = await this.#records.read(service)
-        const nodes = edit(record.nodes)
-        const next = { revision: record.revision + 1, nodes }
+        const { text, record = untouched } = await this.#records.read(service)
+        const known = this.known(service)
+        // A store that lost its memory while it was up has less than the gateways know.
+        const { revision, nodes } = record.revision < known.revision ? known : record
+        const next = { revision: revision + 1, nodes: edit(nodes) }
         if (!(await this.#records.write(service, text, next))) continue
         this.#take(service, next)
         return

@@ -86,7 +86,11 @@ export class Delivery implements AttemptOwner {
       }
     }
     // A stream may last for days: its node has proved itself with the head.
-    if (this.#isTrial) this.#judge(undefined)
+    if (this.#isTrial) {
+      this.#judge(undefined)
+      // Once is enough.
+      this.#status = 0
+    }
     return false
   }
 

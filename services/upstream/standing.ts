@@ -105,7 +105,8 @@ export class Standing {
     this.#failures = 0
     if (!isTrial) return
     this.release()
-    if (!this.#isAway) return
+    // Whoever was asked before the breaker opened says nothing of the time since.
+    if (!this.#isAway || (this.isOpen && performance.now() < this.#until)) return
     this.#passed += 1
     if (this.#passed >= this.#wanted) this.#return(performance.now())
   }
@@ -115,19 +116,20 @@ export class Standing {
     const now = performance.now()
     this.#count(now, settings.breaker)
     this.#failures += 1
-    if (isTrial) {
-      this.release()
-      if (this.#isAway && now >= this.#until) this.#leave(now, settings)
-      return
-    }
-    if (this.#isAway) return
+    if (isTrial) this.release()
     const { breaker } = settings
-    if (breaker !== undefined && this.#isTooMuch(breaker)) {
+    // An ejected node is asked all the same when too many are out: its breaker is there for just that.
+    if (breaker !== undefined && !this.isOpen && this.#isTooMuch(breaker)) {
+      // The time that it was ejected for is not doubled: its breaker has one of its own.
+      if (this.#isEjected) this.#duration = 0
+      this.#isEjected = false
       this.isOpen = true
       this.#figures.openings += 1
       this.#wanted = breaker.trials
       this.#leave(now, settings)
-    } else if (settings.eject > 0 && this.#failures >= settings.failures) {
+    } else if (this.#isAway) {
+      if (isTrial && now >= this.#until) this.#leave(now, settings)
+    } else if (!isTrial && settings.eject > 0 && this.#failures >= settings.failures) {
       this.#isEjected = true
       this.#figures.ejections += 1
       this.#wanted = 1
@@ -164,13 +166,16 @@ export class Standing {
   }
 
   #return(now: number): void {
+    // The end of an ejection is none of what its breaker has counted.
+    if (this.isOpen) {
+      this.#requests = 0
+      this.#failed = 0
+      this.#windowEnd = 0
+    }
     this.#isEjected = false
     this.isOpen = false
     this.#returnedAt = now
     this.#failures = 0
-    this.#requests = 0
-    this.#failed = 0
-    this.#windowEnd = 0
     this.#passed = 0
     this.#update()
   }

@@ -4,6 +4,7 @@ import { Agent, request as send } from 'undici'
 import { ask } from '../support/client.ts'
 import { cluster, named, startOver, until, who } from '../support/nodes.ts'
 import { storeConfigs } from '../support/stores.ts'
+import { RawClient } from '../support/upstream.ts'
 
 t.test('a node is added, weighted, drained, set up again and taken out while the gateway runs', async (t) => {
   for (const store of await storeConfigs(t)) {
@@ -47,6 +48,19 @@ t.test(
     t.match((await call('PUT', id, { state: 'drain' })).body, { warning: /no node left/ })
   }
 )
+
+t.test('a new node does not take the id of one of the config that was taken out', async (t) => {
+  const [a, b, c] = [await named(t, 'a'), await named(t, 'b'), await named(t, 'c')]
+  const { call, nodes, get } = await startOver(t, [a.url, { id: 'b', url: b.url }])
+  t.equal((await call('DELETE', 'b')).status, 200)
+  t.match(await call('POST', '', { url: c.url, id: 'b' }), {
+    status: 400,
+    body: { detail: '"orders" has another node with the id "b".' }
+  })
+  t.match(await nodes(), [{ url: a.url }])
+  t.same(await who(get), ['a'], 'who was taken out stays out')
+  t.equal((await call('POST', '', { url: b.url })).status, 201, 'and can be brought back')
+})
 
 t.test('what cannot be is refused with what is wrong, and changes nothing', async (t) => {
   const a = await named(t, 'a')
@@ -204,6 +218,21 @@ t.test(
     t.match(await two.nodes(), [{ url: a.url }, { id: 'b', url: b.url, state: 'drain' }])
   }
 )
+
+t.test('a Redis that is emptied while it runs loses nothing that the gateways know', async (t) => {
+  const [a, b] = [await named(t, 'a'), await named(t, 'b')]
+  const { redis, gateways } = await cluster(t, [a.url], 2)
+  const [one, two] = gateways as [(typeof gateways)[0], (typeof gateways)[0]]
+  await one.call('POST', '', { url: b.url, id: 'b' })
+  await one.call('PUT', 'b', { state: 'drain' })
+  await until(async () => (await two.call('GET', 'b')).body.state === 'drain', 'the other gateway follows')
+  const emptied = new RawClient(redis.url).write('FLUSHALL\r\n')
+  await emptied.until(/^\+OK/)
+  emptied.close()
+  t.equal((await one.call('PUT', await one.idOf(a.url), { weight: 5 })).status, 200)
+  await until(async () => (await two.nodes())[0]!.weight === 5, 'the other gateway follows again')
+  for (const { nodes } of [one, two]) t.match(await nodes(), [{ weight: 5 }, { id: 'b', state: 'drain' }])
+})
 
 t.test('fifty nodes come and go under load, and no request fails', async (t) => {
   const ups = [await named(t, 'a'), await named(t, 'b'), await named(t, 'c')]

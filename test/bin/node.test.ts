@@ -30,6 +30,29 @@ t.test('toll node drain shows what is still running, here and elsewhere, until n
   t.same(await Promise.all(slow), ['b', 'b', 'b'], 'what was running was finished')
 })
 
+t.test('toll node drain claims nothing that it cannot know', async (t) => {
+  const [a, b] = [await named(t, 'a'), await named(t, 'b')]
+  const { redis, gateways } = await cluster(t, [a.url], 2)
+  const [one, two] = gateways as [(typeof gateways)[0], (typeof gateways)[0]]
+  await one.call('POST', '', { url: b.url, id: 'b', weight: 1000 })
+  await until(async () => (await two.nodes()).length === 2, 'the other gateway has the node')
+  const slow = fetch(`${two.origin}/orders/slow`).then((answer) => answer.text())
+  await until(() => a.waiting.length + b.waiting.length === 1, 'a request runs')
+  const lifted = runToll(t, ['node', 'drain', 'b'], {}, one.env)
+  await lifted.seen(/^b: 1 request is still running, 1 of them at other gateways$/m)
+  await two.call('PUT', 'b', { state: 'up' })
+  t.equal(await lifted.ended, 1)
+  t.match(lifted.output.err, /"b" was let take requests again meanwhile/)
+  const blind = runToll(t, ['node', 'drain', 'b', '--timeout', '8s'], {}, one.env)
+  await blind.seen(/^b: 1 request is still running, 1 of them at other gateways$/m)
+  await redis.kill()
+  t.equal(await blind.ended, 3)
+  t.match(blind.output.out, /the store does not answer, so other gateways may have more$/m)
+  t.match(blind.output.out, /^b: gets nothing new; what other gateways still have was not known after 8s\.$/m)
+  for (const finish of [...a.waiting, ...b.waiting]) finish()
+  t.equal(await slow, 'b')
+})
+
 t.test('toll node lists, adds, weighs and removes', async (t) => {
   const [a, b] = [await named(t, 'a'), await named(t, 'b')]
   const { toll, idOf } = await startOver(t, [a.url])

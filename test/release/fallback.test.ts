@@ -4,6 +4,7 @@ import { loadGatewayConfig } from '../../app.ts'
 import { ask } from '../support/client.ts'
 import { refusalOf } from '../support/config.ts'
 import { startGateway } from '../support/gateway.ts'
+import { until } from '../support/nodes.ts'
 import { closedPort, httpUpstream, RawClient, rawUpstream } from '../support/upstream.ts'
 
 interface Parts {
@@ -87,6 +88,35 @@ t.test(
     for (const size of [1, 20_000, 2_000_000]) {
       const answer = await ask('POST', `${origin}/orders/1`, { form: 'x'.repeat(size) })
       t.match(answer, { status: 200, text: `POST /orders/1 ${size}` })
+    }
+  }
+)
+
+t.test(
+  'a copy for the shadow has each byte once, also of what was read for a service that is down',
+  async (t) => {
+    const [other, shadow] = [await echo(t), await echo(t)]
+    const copied: number[] = []
+    shadow.server.on('request', (request) => {
+      let size = 0
+      request.on('data', ({ length }: Buffer) => {
+        size += length
+      })
+      request.on('end', () => copied.push(size))
+    })
+    const services = { other: { nodes: [other.url] }, shadow: { nodes: [shadow.url] } }
+    const route = { mirror: { service: 'shadow', methods: ['POST'], maxBody: '100000B' } }
+    const { origin } = await start(t, { service: 'other' }, { services, route })
+    for (const size of [3, 65_537, 100_000]) {
+      const head = `POST /orders/1 HTTP/1.1\r\nHost: a\r\nContent-Length: ${size}\r\n\r\n`
+      const client = new RawClient(origin).write(`${head}x`)
+      // The first byte is there before it is known that nobody is.
+      await new Promise((resolve) => setTimeout(resolve, 50))
+      client.write('x'.repeat(size - 1))
+      t.match(await client.until(/POST \/orders\/1 \d+/), new RegExp(`POST /orders/1 ${size}`))
+      client.close()
+      await until(() => copied.length > 0, 'the shadow has its copy')
+      t.same(copied.splice(0), [size])
     }
   }
 )

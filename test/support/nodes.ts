@@ -8,7 +8,7 @@ import { runToll } from './running.ts'
 import { httpUpstream } from './upstream.ts'
 
 /** A gateway over some nodes, and the admin API of its service. */
-export async function startOver(t: Test, nodes: readonly string[], store?: object) {
+export async function startOver(t: Test, nodes: readonly (string | object)[], store?: object) {
   const config = (more: object = {}) => ({
     ...(store !== undefined && { store }),
     services: { orders: { nodes } },

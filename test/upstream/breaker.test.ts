@@ -55,6 +55,60 @@ t.test('a share opens it only once there were enough requests', async (t) => {
   t.equal(pool.figures.openings, 1)
 })
 
+t.test(
+  'nodes that were left alone before, and are asked since all are, get their breakers opened',
+  async (t) => {
+    const nodes = [await switchable(t), await switchable(t)]
+    const { pool } = openPool(t, {
+      nodes: nodes.map(({ url }) => url),
+      health: { serverErrors: true },
+      breaker: { share: 50, minimum: 10, window: '1h', open: '1h' }
+    })
+    for (let count = 0; count < 60; count += 1) await ask(pool)
+    t.same(
+      pool.nodes.map(({ health }) => health),
+      ['open', 'open']
+    )
+    t.equal((await ask(pool)).failure?.reason, 'breaker_open')
+    t.match(pool.figures, { ejections: 2, openings: 2 })
+    for (const { requests } of nodes) t.equal(requests.length, 10)
+  }
+)
+
+t.test('an ejection that ends does not start the count of the breaker anew', async (t) => {
+  const up = await switchable(t)
+  const { pool } = openPool(t, {
+    nodes: [up.url],
+    health: { serverErrors: true },
+    breaker: { share: 50, minimum: 20, window: '1h', open: '1h' }
+  })
+  for (let count = 0; count < 30; count += 1) {
+    up.status = count % 4 === 3 ? 200 : 500
+    await ask(pool)
+  }
+  t.equal(pool.nodes[0]!.health, 'open', 'three of four failed')
+})
+
+t.test('what was sent before the breaker opened does not close it', async (t) => {
+  const up = await switchable(t)
+  const { pool } = openPool(t, {
+    nodes: [up.url],
+    health: { serverErrors: true },
+    breaker: { failures: 6, window: '1h', open: '1h' }
+  })
+  for (let count = 0; count < 3; count += 1) await ask(pool)
+  t.equal(pool.nodes[0]!.health, 'ejected')
+  up.status = 0
+  const early = ask(pool)
+  await until(() => up.requests.length === 4, 'one is under way')
+  up.status = 500
+  for (let count = 0; count < 3; count += 1) await ask(pool)
+  t.equal(pool.nodes[0]!.health, 'open')
+  up.finish()
+  t.equal((await early).status, 200)
+  t.equal(pool.nodes[0]!.health, 'open')
+})
+
 t.test('failures that are older than the window do not count', async (t) => {
   const up = await switchable(t)
   const { pool } = openPool(t, { nodes: [up.url], health, breaker: { failures: 3, window: '100ms' } })
