@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import t from 'tap'
 import { root } from '../support/console.ts'
 
@@ -38,4 +39,9 @@ t.test('the npm package holds what runs and what `toll demo` serves, and nothing
       !/^build\/(?!test\/|examples\/).*\.(js|d\.ts)$/.test(path)
   )
   t.same(strangers, [])
+})
+
+t.test('what was built can be run as it is, since npx makes it so only when it sees it first', async (t) => {
+  const version = execFileSync(join(root, 'build/bin/toll.js'), ['--version'], { encoding: 'utf8' })
+  t.match(version, /^\d+\.\d+\.\d+/)
 })
