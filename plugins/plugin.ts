@@ -89,7 +89,7 @@ export interface Exchange {
   reason: string | undefined
   /** What is wrong with the request's framing, target, path or method; thrown by the corridor once the request has its id. */
   refusal: Problem | undefined
-  /** True when the peer is a trusted proxy, so that its X-Forwarded-* count (plugins/guard.ts). */
+  /** True when the peer is a trusted proxy, so that its X-Forwarded-* count (plugins/guard/guard.ts). */
   trusted: boolean
   /** W3C Trace Context header to send on: the client's when it is well formed, else made here. */
   traceparent: string
