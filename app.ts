@@ -150,7 +150,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const served = { table: process.memory.routes.table(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const own = { config: loaded.value, directory: loaded.directory, services, opened }
-    const admin = await buildAdmin({ ...own, ...served, ...process, serving })
+    const admin = await buildAdmin({ ...own, ...served, ...process, serving, limits: app.limits })
     const activate = () => {
       for (const pool of served.pools.values()) pool.activate()
     }

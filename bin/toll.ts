@@ -9,6 +9,7 @@ import { docsCommand } from './commands/docs.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { explainCommand } from './commands/explain.ts'
 import { keyCommand } from './commands/key.ts'
+import { limitCommand } from './commands/limit.ts'
 import { logsCommand } from './commands/logs.ts'
 import { nodeCommand } from './commands/node.ts'
 import { psCommand } from './commands/ps.ts'
@@ -45,6 +46,7 @@ const commands = [
   psCommand,
   logsCommand,
   userCommand,
+  limitCommand,
   nodeCommand,
   sessionCommand,
   revokeCommand,

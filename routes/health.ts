@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { metricsOf } from '../plugins/metrics.ts'
 import type { RevocationState } from '../services/identity/identity.ts'
+import type { Limits } from '../services/limits/limits.ts'
 import type { Services } from '../services/services.ts'
 import type { Pool } from '../services/upstream/pool.ts'
 import type { Control } from './admin/control.ts'
@@ -16,6 +17,7 @@ export function registerHealth(
   control: Control,
   services: Services,
   pools: ReadonlyMap<string, Pool>,
+  limits: Limits,
   revocations: (() => RevocationState) | undefined
 ): void {
   admin.get('/livez', async (_request, reply) => reply.type('text/plain').send('ok\n'))
@@ -41,6 +43,8 @@ export function registerHealth(
   admin.get('/metrics', async (_request, reply) => {
     if (revocations !== undefined) metrics.noteRevocations(revocations())
     metrics.noteServices([...pools.values()])
+    const { isAway, gateways } = limits.standby
+    metrics.noteLimits({ isAway, gateways, figures: limits.figures })
     return reply.type(registry.contentType).send(await registry.metrics())
   })
 }

@@ -3,20 +3,16 @@ import { toMilliseconds } from '../../config/units.ts'
 import type { Verdict } from '../../services/limits/bucket.ts'
 import type { Limit, Numbers } from '../../services/limits/limit.ts'
 import type { Limits, Said } from '../../services/limits/limits.ts'
-import type { Note, Step } from '../plugin.ts'
+import type { Note, PlacedLimit, Step } from '../plugin.ts'
 import type { KeyOf } from '../request-key.ts'
 import { fieldsOf, refuse, type ShownLimit, show } from './fields.ts'
 
 export type ExplainedStep = Step & { readonly explain: NonNullable<Step['explain']> }
 
 /** What one limit of a route is counted by, and how it is called. */
-export interface Placed {
-  readonly limit: Limit
-  /** What clients and operators read. */
-  readonly name: string
+export interface Placed extends PlacedLimit {
   /** Internal reason of its refusals. */
   readonly reason: string
-  readonly by: string
   readonly keyOf: KeyOf
 }
 
@@ -42,7 +38,7 @@ export function countingStep(limits: Limits, placed: Placed): ExplainedStep {
     const numbers = limit.numbers(tierOf(request))
     const key = keyOf(request)
     if (costHeader !== undefined) chargeLater(limits, limit, numbers, key, request)
-    if (mode === 'wait' && limit.waiting >= maxQueue && !shadow) {
+    if (mode === 'wait' && limit.figures.waiting >= maxQueue && !shadow) {
       limit.figures.refused.local += 1
       return settle(numbers, full, request, reply)
     }
@@ -129,10 +125,10 @@ function note(
 }
 
 function hold(limit: Limit, ms: number): Promise<void> {
-  limit.waiting += 1
+  limit.figures.waiting += 1
   return new Promise((resolve) => {
     setTimeout(() => {
-      limit.waiting -= 1
+      limit.figures.waiting -= 1
       resolve()
     }, ms)
   })

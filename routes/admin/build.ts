@@ -2,10 +2,12 @@ import type { FastifyInstance } from 'fastify'
 import { Pace } from '../../config/pace.ts'
 import { type CorridorOptions, newCorridor } from '../../plugins/corridor.ts'
 import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
+import type { PlacedLimit } from '../../plugins/plugin.ts'
 import { problem } from '../../plugins/problem.ts'
 import { requestId } from '../../plugins/request-id.ts'
 import type { Rule } from '../../services/identity/rules.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
+import { openLimits } from '../../services/limits/open.ts'
 import type { NodeOverrides } from '../../services/nodes/node-overrides.ts'
 import type { Runtime } from '../../services/runtime/runtime.ts'
 import type { Services } from '../../services/services.ts'
@@ -20,6 +22,7 @@ import type { Control } from './control.ts'
 import { registerExplain } from './explain.ts'
 import type { Serving } from './explanation.ts'
 import { registerKeys } from './keys.ts'
+import { registerLimitDoors } from './limits.ts'
 import { registerLockouts } from './lockouts.ts'
 import { registerNodes } from './nodes.ts'
 import { registerRevocations } from './revocations.ts'
@@ -43,6 +46,8 @@ export interface AdminParts {
   readonly table: Table
   readonly pools: ReadonlyMap<string, Pool>
   readonly nodes: NodeOverrides
+  /** The limits of the public side. */
+  readonly limits: readonly PlacedLimit[]
   /** What the public side does with requests. */
   readonly serving: Serving
   readonly log: CorridorOptions['log']
@@ -79,7 +84,9 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   await pace.rest()
   takeEmptyBodies(admin)
   const revocations = await registerRevocations(admin, config.auth, services)
-  registerHealth(admin, control, services, pools, revocations)
+  const limits = await openLimits(services, log)
+  registerHealth(admin, control, services, pools, limits, revocations)
+  registerLimitDoors(admin, limits, parts.limits)
   registerConfig(admin, control)
   await registerSessions(admin, config.auth, services)
   await registerLockouts(admin, config.auth, services)

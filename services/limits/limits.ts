@@ -1,8 +1,9 @@
 import { LimitUnavailable } from '../../errors.ts'
 import type { Store } from '../store/store.ts'
 import { type Rate, type Verdict, verdictOf } from './bucket.ts'
+import type { LimitChanges } from './changes.ts'
 import { Leases } from './leases.ts'
-import { type Changes, Limit, type LimitFigures, type Numbers, newFigures, type Source } from './limit.ts'
+import { Limit, type LimitFigures, type Numbers, newFigures, type Source } from './limit.ts'
 import { LocalCounts } from './local.ts'
 import { Recent } from './recent.ts'
 import type { LimitOptions } from './slice.ts'
@@ -20,6 +21,9 @@ export interface LimitsEvents {
 /** Milliseconds by which a request may have to wait for the store, once, before all do without it. A file needs no such bound. */
 const patience = { redis: 20, embedded: 250 }
 
+/** Keys of which the store is told after its absence; more would keep it from its work. */
+const settledAtMost = 5000
+
 /** Undefined where a limit has nothing to say: the store is away, and its requests pass uncounted. */
 export type Said = Verdict | undefined
 
@@ -29,7 +33,8 @@ export type Said = Verdict | undefined
  */
 export class Limits {
   readonly standby: Standby
-  readonly #changes: Changes
+  readonly changes: LimitChanges
+  readonly #store: Store
   readonly #turn: Turn
   readonly #leases: Leases
   /** Of limits that are counted here alone, store or not. */
@@ -44,14 +49,15 @@ export class Limits {
   }>()
   readonly #figures = new Map<string, LimitFigures>()
 
-  constructor(store: Store, events: LimitsEvents, changes: Changes) {
-    this.#changes = changes
+  constructor(store: Store, events: LimitsEvents, changes: LimitChanges) {
+    this.#store = store
+    this.changes = changes
     const waits = patience[store.driver]
     this.standby = new Standby(store, waits, {
       onAway: events.onAway,
       onReturn: () => {
         this.forget()
-        this.#standIn.clear()
+        this.#settle()
         events.onReturn()
       }
     })
@@ -63,7 +69,7 @@ export class Limits {
   limit(id: string, options: LimitOptions): Limit {
     const figures = this.#figures.get(id) ?? newFigures(id)
     this.#figures.set(id, figures)
-    return new Limit(id, options, figures, this.#changes)
+    return new Limit(id, options, figures, this.changes)
   }
 
   get figures(): Iterable<LimitFigures> {
@@ -90,9 +96,10 @@ export class Limits {
     const counted = numbers.counted!
     const place = placeOf(limit.id, counted, key)
     if (limit.options.scope === 'local') this.#own.charge(place, counted, units)
-    else if (this.standby.isAway) this.#standIn.charge(place, numbers.share(this.standby.gateways), units)
+    else if (this.standby.isAway)
+      this.#standIn.charge(place, numbers.share(this.standby.gateways), units, counted)
     // What the store does not hear of is lost with it.
-    else void this.#turn.ask(place, { numbers: numbers.leased ?? counted, wanted: units, charged: true })
+    else void this.#turn.ask(place, { numbers: numbers.leased ?? counted, wanted: units, after: 'answer' })
   }
 
   /** Whatever is known of the store's counts is asked for again. */
@@ -101,8 +108,36 @@ export class Limits {
     this.#leases.clear()
   }
 
-  close(): Promise<unknown> {
-    return this.standby.close()
+  /** Where one key of a limit stands, without counting; undefined while the store does not tell. */
+  async look(limit: Limit, key: string): Promise<Verdict | undefined> {
+    const numbers = limit.numbers()
+    const counted = numbers.leased ?? numbers.counted!
+    const told = await this.#turn.ask(placeOf(limit.id, counted, key), { numbers: counted, wanted: 0 })
+    return told && verdictOf({ ...told, count: told.remaining >= counted.step / unitOf(counted) ? 1 : 0 })
+  }
+
+  /** Sets back what was counted for one key, at every gateway. Rejects with StoreUnavailable. */
+  async reset(limit: Limit, key: string): Promise<void> {
+    const place = placeOf(limit.id, limit.numbers().counted!, key)
+    this.#own.forget(place)
+    this.#standIn.forget(place)
+    if (limit.options.scope === 'local') return
+    await this.#store.delete(place)
+    await this.changes.forget()
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.standby.close(), this.changes.close()])
+  }
+
+  /** What was let through without the store is counted there, for those who asked last. */
+  #settle(): void {
+    let left = settledAtMost
+    for (const { key, numbers, units } of this.#standIn.spent()) {
+      if (left-- === 0) break
+      void this.#turn.ask(key, { numbers, wanted: units, after: 'absence' })
+    }
+    this.#standIn.clear()
   }
 
   async #ask(limit: Limit, numbers: Numbers, place: string, counted: Rate | Quota): Promise<Said> {
@@ -150,7 +185,9 @@ export class Limits {
       limit.figures.refused.closed += 1
       throw LimitUnavailable([], { reason: 'limit_store', headers: { 'retry-after': '1' } })
     }
-    return this.#note(limit, 'local', this.#standIn.take(place, numbers.share(this.standby.gateways)))
+    const whole = numbers.leased ?? numbers.counted!
+    const share = numbers.share(this.standby.gateways)
+    return this.#note(limit, 'local', this.#standIn.take(place, share, whole))
   }
 
   #note({ figures }: Limit, source: Source, verdict: Verdict): Verdict {
@@ -162,3 +199,6 @@ export class Limits {
 /** Of another kind, another place: what one counts in is no sense to the other. */
 const placeOf = (id: string, { kind }: Rate | Quota, key: string): string =>
   kind === 'rate' ? `toll:limit:${id}:${key}` : `toll:quota:${id}:${key}`
+
+/** What one unit is in a step. */
+const unitOf = (numbers: Rate | Quota): number => (numbers.kind === 'rate' ? numbers.per : 1)

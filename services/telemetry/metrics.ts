@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { type LimitState, registerLimits } from './limit-figures.ts'
 import { Durations, RouteFigures, registerAsked } from './route-figures.ts'
 import { registerServices, type ServiceFigures } from './service-figures.ts'
 
@@ -10,6 +11,7 @@ export class Metrics {
   readonly #routes = new Map<string, RouteFigures>()
   readonly #services = new Map<string, Durations>()
   #pools: readonly ServiceFigures[] = []
+  #limits: LimitState | undefined
   readonly refusals = new Counter({
     ...this.#options,
     name: 'tollkeeper_refusals_total',
@@ -97,11 +99,17 @@ export class Metrics {
       [...this.#services].flatMap(([service, durations]) => durations.values(upstream.name, { service }))
     )
     registerServices(this.registry, () => this.#pools)
+    registerLimits(this.registry, () => this.#limits)
   }
 
   /** Takes over which services there are at this moment. */
   noteServices(services: readonly ServiceFigures[]): void {
     this.#pools = services
+  }
+
+  /** Takes over how the limits stand at this moment. */
+  noteLimits(state: LimitState): void {
+    this.#limits = state
   }
 
   /** The figures of a route by its id; "-" for requests that met none. The same before and after a reload. */
