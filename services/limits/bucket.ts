@@ -88,7 +88,7 @@ export function charge(time: number | undefined, now: number, rate: Rate, units:
 
 /**
  * Counts units that were let through without the bucket while nobody could ask it. What fell due meanwhile pays for them; only what they
- * were too many is owed, a second's worth at most. A bucket that is forgotten had all that time to fill.
+ * were too many is owed, as far as the rate allows. A bucket that is forgotten had all that time to fill.
  */
 export function settle(time: number | undefined, now: number, rate: Rate, units: number): number {
   return time === undefined

@@ -132,10 +132,13 @@ export class Limits {
 
   /** What was let through without the store is counted there, for those who asked last. */
   #settle(): void {
+    // After a short absence others may have gone on with the store; after a long one all were away, and nobody owes what was a share.
+    const owed = this.standby.absence < 1000 ? 250_000 : 0
     let left = settledAtMost
     for (const { key, numbers, units } of this.#standIn.spent()) {
       if (left-- === 0) break
-      void this.#turn.ask(key, { numbers, wanted: units, after: 'absence' })
+      const owing = numbers.kind === 'rate' ? { ...numbers, ahead: owed } : numbers
+      void this.#turn.ask(key, { numbers: owing, wanted: units, after: 'absence' })
     }
     this.#standIn.clear()
   }
