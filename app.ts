@@ -43,6 +43,7 @@ import { checkOwnProvider } from './services/identity/sessions/own-provider.ts'
 import type { AuthOptions } from './services/identity/slice.ts'
 import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
+import { limitOptions } from './services/limits/check.ts'
 import type { NodeOverrides } from './services/nodes/node-overrides.ts'
 import { openNodeOverrides } from './services/nodes/open.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
@@ -82,7 +83,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   idleRules,
   usersOptions,
   accessOptions,
-  issuerOptions
+  issuerOptions,
+  limitOptions
 ]
 
 /** The same for whoever reads one config only. */

@@ -135,7 +135,7 @@ export const RateLimited = kind(
   429,
   'client',
   true,
-  'More than %s requests a second for "%s"; ask again after %s s.'
+  'More than %s for "%s"; ask again after %s s.'
 )
 export const TooManyAttempts = kind(
   'TOO_MANY_ATTEMPTS',
@@ -187,6 +187,13 @@ export const StoreUnavailable = kind(
   'gateway',
   true,
   'The session store does not answer; try again.'
+)
+export const LimitUnavailable = kind(
+  'LIMIT_UNAVAILABLE',
+  503,
+  'gateway',
+  true,
+  'Requests cannot be counted at the moment; try again.'
 )
 export const IssuerUnavailable = kind(
   'ISSUER_UNAVAILABLE',

@@ -47,6 +47,7 @@ export const accessLog = definePlugin({
       if (upstreamTime !== undefined) line += `,"upstream":${round(upstreamTime)}`
       if (principal !== undefined) line += who(principal)
       line += `,"verdict":${quote(exchange.verdict)}`
+      if (exchange.shadow !== undefined) line += `,"shadow":${quote(exchange.shadow)}`
       line += exchange.reason === undefined ? '}' : `,"reason":${quote(exchange.reason)}}`
       writer.write(format === 'json' ? line : textLine(line))
     })

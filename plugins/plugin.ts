@@ -101,6 +101,10 @@ export interface Exchange {
   upstreamTime: number | undefined
   /** Whoever answers the request once the corridor let it pass: told when the exchange is over, before anybody counts or logs it. */
   answering: { onClose(): void } | undefined
+  /** Told of the headers of the service's answer, flat as they came, before any of it goes on. */
+  onAnswer: ((headers: readonly string[]) => void) | undefined
+  /** Names of limits that would have refused the request and are in the shadow. */
+  shadow: string | undefined
   /** What an upgrade was let in on (plugins/web-sockets.ts); its tunnel takes it over. */
   webSocket: WebSocketTerms | undefined
   /** performance.now() at the first byte of the request seen by the gateway. */

@@ -9,7 +9,8 @@ export type KeyOf = (request: FastifyRequest) => string
  * Settles what `by` means while the config is loaded. What a request does not have (no header, nobody signed in) falls back to
  * the client's address, so that leaving something out is never the way around a limit.
  */
-export function keyBy(by: string): KeyOf {
+export function keyBy(by: string | readonly string[]): KeyOf {
+  if (typeof by !== 'string') return byAll(by.map(keyBy))
   const [kind, name = ''] = by.split(/:(.*)/s, 2)
   if (kind === 'route') return () => 'all'
   if (kind === 'header') return byHeader(name.toLowerCase())
@@ -23,6 +24,11 @@ export function keyBy(by: string): KeyOf {
 /** Whether the key can only be told once it is known who asks. */
 export const needsPrincipal = (by: string): boolean =>
   by === 'subject' || by === 'api-key' || by.startsWith('claim:')
+
+/** A combination: each part has a fixed prefix, and no part can hold the separator. */
+const byAll = (keys: readonly KeyOf[]): KeyOf => {
+  return (request) => keys.map((keyOf) => keyOf(request)).join('|')
+}
 
 const byAddress: KeyOf = ({ exchange }) => `ip:${networkOf(exchange.client)}`
 

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { CompiledRoute } from '../../routes/table/route.ts'
+import { defaultWindow, type RouteLimit, type RouteLimitOptions } from '../../services/limits/slice.ts'
 
 /** `toll routes`: the routes of the config in the order in which requests try them. */
 export function routesCommand(program: Command): void {
@@ -26,28 +27,35 @@ interface Row {
   readonly path: string
   readonly service: string
   readonly auth: string
-  readonly limit: number | undefined
+  /** `100/s`, `1000/1d`, `20 at once`. */
+  readonly limits: readonly string[]
 }
 
 /** What plugins read of a route is typed by them; here it is only shown. */
 function rowOf({ id, methods, hosts, path, service }: CompiledRoute, options: unknown): Row {
-  const { auth, limit } = options as { auth?: string | { mode?: string }; limit?: { qps?: number } }
+  const { auth, limit } = options as { auth?: string | { mode?: string }; limit?: RouteLimitOptions }
   const mode = typeof auth === 'object' ? auth.mode : auth
-  return { id, methods, hosts, path, service, auth: mode ?? 'required', limit: limit?.qps }
+  const limits = limit === undefined ? [] : [limit].flat().map(limitText)
+  return { id, methods, hosts, path, service, auth: mode ?? 'required', limits }
+}
+
+const limitText = ({ qps, quota, window = defaultWindow, concurrency }: RouteLimit): string => {
+  if (qps !== undefined) return `${qps}/s`
+  return quota === undefined ? `${concurrency} at once` : `${quota}/${window}`
 }
 
 function table(rows: readonly Row[]): string {
   if (rows.length === 0) return 'The config has no routes.\n'
   const cells = [
     ['ROUTE', 'METHODS', 'HOSTS', 'PATH', 'SERVICE', 'AUTH', 'LIMIT'],
-    ...rows.map(({ id, methods, hosts, path, service, auth, limit }) => [
+    ...rows.map(({ id, methods, hosts, path, service, auth, limits }) => [
       id,
       methods.join(',') || 'any',
       hosts.join(',') || 'any',
       path,
       service,
       auth,
-      limit === undefined ? '-' : `${limit}/s`
+      limits.join(', ') || '-'
     ])
   ]
   const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]!.length)))

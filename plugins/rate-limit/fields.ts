@@ -1,11 +1,15 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { RateLimited } from '../../errors.ts'
+import { toMilliseconds } from '../../config/units.ts'
+import { type Problem, RateLimited } from '../../errors.ts'
 import type { Verdict } from '../../services/limits/bucket.ts'
+import type { Numbers } from '../../services/limits/limit.ts'
+import { defaultWindow, type LimitOptions } from '../../services/limits/slice.ts'
 
-/** One limit as clients see it, made when the config is loaded. */
+/** One limit as clients see it, made once for its numbers. */
 export interface ShownLimit {
   readonly name: string
-  readonly qps: number
+  /** How much it lets through, in words. */
+  readonly words: string
   /** Internal reason of its refusals. */
   readonly reason: string
   /** The name as a structured-field string (RFC 9651 3.3.3). */
@@ -21,21 +25,37 @@ declare module 'fastify' {
   }
 }
 
-export function showLimit(name: string, qps: number, reason: string): ShownLimit {
+export function show(
+  name: string,
+  reason: string,
+  { options }: Numbers,
+  { cost, costHeader }: Pick<LimitOptions, 'cost' | 'costHeader'>
+): ShownLimit {
   // Printable ASCII is all that a structured-field string may hold.
   const quoted = `"${name.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, '\\$&')}"`
-  const { quota, seconds } = wholeQuota(qps)
-  return { name, qps, reason, quoted, policy: `${quoted};q=${quota};w=${seconds}` }
+  const unit = cost === 1 && costHeader === undefined ? 'requests' : 'units'
+  const { qps, quota, window = defaultWindow, concurrency } = options
+  if (concurrency !== undefined) {
+    return { name, reason, quoted, words: `${concurrency} ${unit} at the same time`, policy: '' }
+  }
+  if (quota !== undefined) {
+    const w = Math.ceil(toMilliseconds(window) / 1000)
+    const words = `${quota} ${unit} in ${window}`
+    return { name, reason, quoted, words, policy: `${quoted};q=${quota};w=${w}` }
+  }
+  const whole = wholeQuota(qps!)
+  const policy = `${quoted};q=${whole.quota};w=${whole.seconds}`
+  return { name, reason, quoted, words: `${qps} ${unit} a second`, policy }
 }
 
 /**
- * Tells the client where it stands, on every answer a limit was asked about, and refuses the request when it is one too many.
+ * Tells the client where it stands, on every answer a limit was asked about (draft-ietf-httpapi-ratelimit-headers).
  *
- * RateLimit-Policy lists every limit that applied; RateLimit is about the tightest: `r` requests go through right now, and after `t`
- * seconds without any the whole slack is there again. They are set on the reply before anything is sent upstream, because the answer's
- * own headers may be written by another engine.
+ * RateLimit-Policy lists every limit that applied; RateLimit is about the tightest: `r` units are left right now, and after `t`
+ * seconds without any request everything is there again. They are set on the reply before anything is sent upstream, because the
+ * answer's own headers may be written by another engine.
  */
-export function settle(
+export function fieldsOf(
   shown: ShownLimit,
   verdict: Verdict,
   request: FastifyRequest,
@@ -48,12 +68,12 @@ export function settle(
     request.tightest = verdict
     reply.header('ratelimit', `${shown.quoted};r=${verdict.remaining};t=${seconds(verdict.resetMs)}`)
   }
-  if (verdict.allowed) return
-  const after = Math.max(1, seconds(verdict.retryAfterMs))
-  throw RateLimited([shown.qps, shown.name, after], {
-    reason: shown.reason,
-    headers: { 'retry-after': String(after) }
-  })
+}
+
+/** The refusal of a request that is one too many. */
+export function refuse({ words, name, reason }: ShownLimit, { retryAfterMs }: Verdict): Problem {
+  const after = String(Math.max(1, seconds(retryAfterMs)))
+  return RateLimited([words, name, after], { reason, headers: { 'retry-after': after } })
 }
 
 const seconds = (ms: number): number => Math.ceil(ms / 1000)

@@ -137,6 +137,7 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
     const { exchange, raw } = this.request
     exchange.upstreamTime = performance.now() - this.#sentAt
     this.headers = headers
+    exchange.onAnswer?.(headers)
     this.isBegun = true
     if (!raw.complete) this.lingerAfter()
   }

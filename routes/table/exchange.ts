@@ -81,6 +81,8 @@ function newExchange(raw: IncomingMessage, traceparent: string): Exchange {
     detour: undefined,
     upstreamTime: undefined,
     answering: undefined,
+    onAnswer: undefined,
+    shadow: undefined,
     webSocket: undefined,
     startedAt: performance.now()
   }

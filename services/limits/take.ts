@@ -1,5 +1,15 @@
 import type { Operation, Transaction } from '../store/store.ts'
-import { lifeOf, take, type Verdict } from './bucket.ts'
+import { charge, type Grant, grant, lifeOf, type Rate } from './bucket.ts'
+import { chargeTo, grantOf, parts, type Quota, type Used } from './window.ts'
+
+/** What is asked of one bucket or window: so many requests at most; or, where `charged` says so, units that were used already. */
+export interface Asked {
+  readonly numbers: Rate | Quota
+  readonly wanted: number
+  readonly charged?: boolean
+}
+
+export type Answer = Omit<Grant, 'time'>
 
 /** Where an operation takes the time from, in microseconds; `lua` sets the local `now`. */
 export interface Clock {
@@ -12,39 +22,158 @@ const storeClock: Clock = {
   now: (tx) => tx.now * 1000
 }
 
+/** How many arguments each asked one has. */
+const width = 7
+/** How many numbers each answer has. */
+const answerWidth = 4
+
+/** The arguments of an operation over several keys. */
+export const argsOf = (asked: readonly Asked[]): number[] =>
+  asked.flatMap(({ numbers, wanted, charged = false }) => {
+    const kind = (numbers.kind === 'rate' ? 0 : 1) + (charged ? 2 : 0)
+    return numbers.kind === 'rate'
+      ? [kind, wanted, numbers.per, numbers.full, numbers.step, numbers.patience, numbers.ahead]
+      : [kind, wanted, numbers.units, numbers.window, numbers.step, 0, 0]
+  })
+
 /**
- * Takes one permission out of the bucket KEYS[1]; ARGV: microseconds between requests, slack. The Lua is `take` of bucket.ts line by
- * line; test/limits/take.test.ts holds the two together.
+ * Asks several buckets and windows in one operation, each by its key, one after the other. ARGV: seven numbers for each key, as `argsOf`
+ * writes them. The Lua is bucket.ts and window.ts line by line; test/limits/take.test.ts holds them together.
  */
-export const takeWith = (clock: Clock): Operation<Verdict> => ({
+export const takeWith = (clock: Clock): Operation<readonly Answer[]> => ({
   name: 'limits.take',
   lua: `
-    ${clock.lua}
-    local per, slack = tonumber(ARGV[1]), tonumber(ARGV[2])
-    local full = (slack + 1) * per
-    local time = tonumber(redis.call('GET', KEYS[1]) or nil)
-    local due
-    if not time or now - time > full then due = now - full + per
-    elseif time > now then due = now
-    else due = time + per end
-    if due > now then
-      return { 0, 0, math.ceil((due - now) / 1000), math.ceil((time + full - now) / 1000) }
-    end
-    local life = math.ceil((due + full - now) / 1000)
-    redis.call('SET', KEYS[1], string.format('%.0f', due), 'PX', string.format('%.0f', life + 1))
-    return { 1, math.floor((now - due) / per), 0, life }`,
-  transact(tx, [key = ''], args) {
-    const rate = { per: Number(args[0]), slack: Number(args[1]) }
+${clock.lua}
+local function whole(number) return string.format('%.0f', number) end
+local function saveBucket(key, time, full)
+  redis.call('SET', key, whole(time), 'PX', whole(math.ceil((time + full - now) / 1000) + 1))
+end
+local function bucket(key, charged, wanted, per, full, step, patience, ahead)
+  local time = tonumber(redis.call('GET', key) or nil)
+  if not time or now - time > full then time = now - full
+  elseif time > now + ahead then time = now - step end
+  if charged then
+    saveBucket(key, math.min(time + wanted * per, now + ahead), full)
+    return 0, 0, 0, 0
+  end
+  local due = time + step - now
+  local count = math.min(wanted, math.floor((now + patience - time) / step))
+  if count < 1 then count = 0
+  else
+    time = time + count * step
+    saveBucket(key, time, full)
+  end
+  return count, math.max(0, math.floor((now - time) / per)), due, math.ceil((time + full - now) / 1000)
+end
+local function window(key, charged, wanted, units, length, step)
+  local part = length / ${parts}
+  local current = math.floor(now / part)
+  local function overAt(number) return (number + 1) * part + length end
+  local fields = redis.call('HGETALL', key)
+  local kept, sum = {}, 0
+  for i = 1, #fields, 2 do
+    local number, spent = tonumber(fields[i]), tonumber(fields[i + 1])
+    if overAt(number) > now and number <= current then
+      kept[#kept + 1] = { number, spent }
+      sum = sum + spent
+    else redis.call('HDEL', key, fields[i]) end
+  end
+  if charged or sum + step <= units then
+    redis.call('HINCRBY', key, whole(current), charged and wanted or step)
+    redis.call('PEXPIRE', key, whole(math.ceil((overAt(current) - now) / 1000) + 1))
+    if charged then return 0, 0, 0, 0 end
+    return 1, units - sum - step, 0, math.ceil((overAt(current) - now) / 1000)
+  end
+  table.sort(kept, function(a, b) return a[1] < b[1] end)
+  local freed, free = 0, now
+  for i = 1, #kept do
+    freed = freed + kept[i][2]
+    free = overAt(kept[i][1])
+    if sum - freed + step <= units then break end
+  end
+  local reset = 0
+  if #kept > 0 then reset = math.ceil((overAt(kept[#kept][1]) - now) / 1000) end
+  return 0, math.max(0, units - sum), free - now, reset
+end
+local answers = {}
+for i = 1, #KEYS do
+  local a = {}
+  for j = 1, ${width} do a[j] = tonumber(ARGV[(i - 1) * ${width} + j]) end
+  local take = a[1] % 2 == 0 and bucket or window
+  local count, remaining, due, reset = take(KEYS[i], a[1] >= 2, a[2], a[3], a[4], a[5], a[6], a[7])
+  local at = (i - 1) * ${answerWidth}
+  answers[at + 1], answers[at + 2], answers[at + 3], answers[at + 4] = count, remaining, due, reset
+end
+return answers`,
+
+  transact(tx, keys, args) {
     const now = clock.now(tx, args)
-    const { time, verdict } = take(tx.get<number>(key), now, rate)
-    if (verdict.allowed) tx.put(key, time, lifeOf(time, now, rate))
-    const { allowed, remaining, retryAfterMs, resetMs } = verdict
-    return [allowed ? 1 : 0, remaining, retryAfterMs, resetMs]
+    return keys.flatMap((key, at) => {
+      const [kind = 0, wanted = 0, a = 0, b = 0, step = 0, patience = 0, ahead = 0] = args
+        .slice(at * width, (at + 1) * width)
+        .map(Number)
+      const charged = kind >= 2
+      const answer =
+        kind % 2 === 0
+          ? askBucket(tx, key, now, charged, wanted, { kind: 'rate', per: a, full: b, step, patience, ahead })
+          : askWindow(tx, key, now, charged, wanted, { kind: 'quota', units: a, window: b, step })
+      const { count, remaining, due, resetMs } = answer
+      return [count, remaining, Math.trunc(due), resetMs]
+    })
   },
+
   decode(raw) {
-    const [allowed, remaining = 0, retryAfterMs = 0, resetMs = 0] = raw as number[]
-    return { allowed: allowed === 1, remaining, retryAfterMs, resetMs }
+    const numbers = raw as unknown[]
+    // A server that answers something else is as good as none.
+    if (!Array.isArray(numbers) || numbers.length === 0 || numbers.length % answerWidth !== 0) {
+      throw new TypeError('The store answered something else.')
+    }
+    if (!numbers.every(Number.isSafeInteger)) throw new TypeError('The store answered something else.')
+    return Array.from({ length: numbers.length / answerWidth }, (_, at) => {
+      const [count, remaining, due, resetMs] = numbers.slice(at * answerWidth) as number[]
+      return { count: count!, remaining: remaining!, due: due!, resetMs: resetMs! }
+    })
   }
 })
 
 export const takeOperation = takeWith(storeClock)
+
+const nothing: Answer = { count: 0, remaining: 0, due: 0, resetMs: 0 }
+
+function askBucket(
+  tx: Transaction,
+  key: string,
+  now: number,
+  charged: boolean,
+  wanted: number,
+  rate: Rate
+): Answer {
+  const before = tx.get<number>(key)
+  if (charged) {
+    const time = charge(before, now, rate, wanted)
+    tx.put(key, time, lifeOf(time, now, rate))
+    return nothing
+  }
+  const { time, ...answer } = grant(before, now, rate, wanted)
+  if (answer.count > 0) tx.put(key, time, lifeOf(time, now, rate))
+  return answer
+}
+
+function askWindow(
+  tx: Transaction,
+  key: string,
+  now: number,
+  charged: boolean,
+  wanted: number,
+  quota: Quota
+): Answer {
+  const before = tx.get<Used>(key) ?? []
+  const life = Math.ceil((quota.window * (1 + 1 / parts)) / 1000) + 1
+  if (charged) {
+    tx.put(key, chargeTo(before, now, quota, wanted), life)
+    return nothing
+  }
+  const { used, ...answer } = grantOf(before, now, quota)
+  if (answer.count > 0) tx.put(key, used, life)
+  return answer
+}

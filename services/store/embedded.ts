@@ -78,6 +78,7 @@ function reasonOf(cause: unknown): string {
 
 class EmbeddedStore implements Store {
   readonly driver = 'embedded'
+  readonly isWhole = true
   readonly #tables: Tables
   readonly #transaction: EmbeddedTransaction
   readonly #followers = new Set<EmbeddedFollower>()

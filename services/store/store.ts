@@ -6,6 +6,8 @@
  */
 export interface Store {
   readonly driver: 'embedded' | 'redis'
+  /** Whether one operation may touch any keys together; false in a Redis Cluster. */
+  readonly isWhole: boolean
   get(key: string): Promise<string | undefined>
   /** `ttl` in milliseconds; without it the value stays. */
   set(key: string, value: string, ttl?: number): Promise<void>

@@ -1,5 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import { PassThrough } from 'node:stream'
+import { Value } from '@sinclair/typebox/value'
 import type { FastifyInstance } from 'fastify'
 import { furnish, newCorridor, openDoors } from '../../plugins/corridor.ts'
 import { definePlugin, type Principal } from '../../plugins/plugin.ts'
@@ -8,6 +9,7 @@ import { limitByService, limitBySubject, limitEarly } from '../../plugins/rate-l
 import { requestId } from '../../plugins/request-id.ts'
 import { compileTable } from '../../routes/table/compile.ts'
 import { exchangeOpener } from '../../routes/table/exchange.ts'
+import { limitSchema, routeLimitSchema } from '../../services/limits/slice.ts'
 import { ServiceRegistry, type Services } from '../../services/services.ts'
 import { openEmbedded } from '../../services/store/embedded.ts'
 import type { Store } from '../../services/store/store.ts'
@@ -38,7 +40,8 @@ export async function corridor(
   },
   setup?: (app: FastifyInstance, services: Services) => Promise<void>
 ): Promise<Built> {
-  const { routes = [], doors = [] } = options
+  const { doors = [] } = options
+  const routes = (options.routes ?? []).map(withDefaults)
   const services = options.services ?? servicesOf(t, options.store)
   const table = compileTable(
     routes.map(({ id, path, limit: _, serviceLimit: __, ...fields }) => ({
@@ -91,6 +94,16 @@ export async function corridor(
       writer.flush()
       return written
     }
+  }
+}
+
+/** What reading a config adds to its limits. */
+function withDefaults<Route extends Readonly<Record<string, unknown>>>(route: Route): Route {
+  const { limit, serviceLimit } = route
+  return {
+    ...route,
+    ...(limit !== undefined && { limit: Value.Default(routeLimitSchema, limit) }),
+    ...(serviceLimit !== undefined && { serviceLimit: Value.Default(limitSchema, serviceLimit) })
   }
 }
 

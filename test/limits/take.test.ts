@@ -1,16 +1,17 @@
 import t from 'tap'
-import { lifeOf, type Rate, rateOf, take, type Verdict } from '../../services/limits/bucket.ts'
-import { LocalBuckets } from '../../services/limits/local-buckets.ts'
-import { type Clock, takeWith } from '../../services/limits/take.ts'
+import { grant, lifeOf, type Rate, rateOf, type Verdict, verdictOf } from '../../services/limits/bucket.ts'
+import { LocalCounts } from '../../services/limits/local.ts'
+import { type Answer, argsOf, type Clock, takeOperation, takeWith } from '../../services/limits/take.ts'
+import type { Quota } from '../../services/limits/window.ts'
 import { openEmbedded } from '../../services/store/embedded.ts'
 import { openRedis } from '../../services/store/redis.ts'
 import { startRedis } from '../support/redis.ts'
 
 /** Takes from the bucket `key` at `now` (microseconds). */
-type Take = (key: string, now: number, rate: Rate) => Promise<Verdict>
+type Take = (key: string, now: number, numbers: Rate | Quota) => Promise<Verdict>
 
-// The test's clock is a third argument; all else is what the gateway runs.
-const given: Clock = { lua: 'local now = tonumber(ARGV[3])', now: (_tx, args) => Number(args[2]) }
+// The test's clock is one more argument; all else is what the gateway runs.
+const given: Clock = { lua: 'local now = tonumber(ARGV[#ARGV])', now: (_tx, args) => Number(args.at(-1)) }
 const operation = takeWith(given)
 const start = 1_800_000_000_000_000
 const ms = 1000
@@ -19,8 +20,8 @@ const ms = 1000
  * says, so that nothing is forgotten while a test runs.
  */
 const slower = 1000
-const slowRate = ({ qps, slack }: { qps: number; slack: number }): Rate =>
-  rateOf({ qps: qps / slower, slack })
+const slowRate = ({ qps, ...rest }: Parameters<typeof rateOf>[0]): Rate =>
+  rateOf({ qps: qps / slower, ...rest })
 const at = (milliseconds: number): number => start + milliseconds * ms * slower
 
 const server = await startRedis()
@@ -32,13 +33,17 @@ t.teardown(async () => {
   await server.stop()
 })
 
-const inRedis: Take = (key, now, { per, slack }) => redis.run(operation, [key], [per, slack, now])
-const inFiles: Take = (key, now, { per, slack }) => embedded.run(operation, [key], [per, slack, now])
+const argumentsOf = (numbers: Rate | Quota, now: number) => [...argsOf([{ numbers, wanted: 1 }]), now]
+const first = (answers: readonly Answer[]): Verdict => verdictOf(answers[0]!)
+const inRedis: Take = async (key, now, numbers) =>
+  first(await redis.run(operation, [key], argumentsOf(numbers, now)))
+const inFiles: Take = async (key, now, numbers) =>
+  first(await embedded.run(operation, [key], argumentsOf(numbers, now)))
 let clock = 0
-const buckets = new LocalBuckets(() => clock / ms)
-const inProcess: Take = async (key, now, rate) => {
+const counts = new LocalCounts(() => clock / ms)
+const inProcess: Take = async (key, now, numbers) => {
   clock = now
-  return buckets.take(key, rate)
+  return counts.take(key, numbers)
 }
 
 const places: [string, Take][] = [
@@ -135,6 +140,66 @@ for (const [place, takeAt] of places) {
       t.equal(await allowedAt('back', at(-3_599_900), rate, 5), 1)
     }
   )
+
+  t.test(`${place}: a request that costs more takes more, and what is left is told in units`, async (t) => {
+    const rate = slowRate({ qps: 10, slack: 9, cost: 4 })
+    const seen: number[][] = []
+    for (let index = 0; index < 3; index += 1) {
+      const { allowed, remaining, retryAfterMs } = await takeAt('cost', start, rate)
+      seen.push([allowed ? 1 : 0, remaining, retryAfterMs / slower])
+    }
+    t.same(seen, [
+      [1, 6, 0],
+      [1, 2, 0],
+      [0, 2, 200]
+    ])
+  })
+
+  t.test(`${place}: who may wait is let through ahead of time and told for how long`, async (t) => {
+    const rate = slowRate({ qps: 10, slack: 0, patience: 250 * slower * ms })
+    const seen: number[][] = []
+    for (let index = 0; index < 4; index += 1) {
+      const { allowed, waitMs, retryAfterMs } = await takeAt('wait', start, rate)
+      seen.push([allowed ? 1 : 0, waitMs / slower, retryAfterMs / slower])
+    }
+    t.same(seen, [
+      [1, 0, 0],
+      [1, 100, 0],
+      [1, 200, 0],
+      [0, 0, 300]
+    ])
+  })
+
+  t.test(`${place}: no window has more than its quota in it, wherever it begins`, async (t) => {
+    const quota: Quota = { kind: 'quota', units: 100, window: 60_000 * ms * slower, step: 1 }
+    const passed: number[] = []
+    for (let time = 0; time < 200_000; time += 170) {
+      if ((await takeAt('quota', at(time), quota)).allowed) passed.push(time)
+    }
+    const most = Math.max(
+      ...passed.map((from) => passed.filter((time) => time >= from && time < from + 60_000).length)
+    )
+    t.equal(most, 100)
+    t.ok(passed.length >= 100 * 3 && passed.length <= 100 * 4, `${passed.length} in 200 s`)
+    t.match(await takeAt('quota', at(10 * 60_000), quota), { allowed: true, remaining: 99 })
+  })
+
+  t.test(`${place}: a quota that is used up says when the first of it comes back`, async (t) => {
+    const quota: Quota = { kind: 'quota', units: 2, window: 32_000 * ms * slower, step: 1 }
+    const from = at(0) - (at(0) % (1000 * ms * slower))
+    const after = (milliseconds: number) => from + milliseconds * ms * slower
+    t.match(await takeAt('used up', after(0), quota), { allowed: true, remaining: 1 })
+    t.match(await takeAt('used up', after(5000), quota), { allowed: true, remaining: 0 })
+    const refused = await takeAt('used up', after(6000), quota)
+    t.match(refused, {
+      allowed: false,
+      remaining: 0,
+      retryAfterMs: 27_000 * slower,
+      resetMs: 32_000 * slower
+    })
+    t.match(await takeAt('used up', after(32_999), quota), { allowed: false })
+    t.match(await takeAt('used up', after(33_000), quota), { allowed: true, remaining: 0 })
+  })
 }
 
 t.test('all three give the same answers to the same history', async (t) => {
@@ -144,12 +209,21 @@ t.test('all three give the same answers to the same history', async (t) => {
     return seed % below
   }
   for (let history = 0; history < 20; history += 1) {
-    const rate = slowRate({ qps: [0.3, 7, 100, 3000][random(4)]!, slack: random(6) })
+    const rate = slowRate({
+      qps: [0.3, 7, 100, 3000][random(4)]!,
+      slack: 2 + random(6),
+      cost: 1 + random(3),
+      patience: random(2) * random(1_000_000)
+    })
+    const numbers: Rate | Quota =
+      history % 3 === 0
+        ? { kind: 'quota', units: 5 + random(10), window: rate.per * 12, step: 1 + random(3) }
+        : rate
     const key = `same:${history}`
     let now = start
     for (let index = 0; index < 40; index += 1) {
       now += random(rate.per * 2) - (random(12) === 0 ? rate.per * 3 : 0)
-      const answers = await Promise.all(places.map(([, takeAt]) => takeAt(key, now, rate)))
+      const answers = await Promise.all(places.map(([, takeAt]) => takeAt(key, now, numbers)))
       if (
         JSON.stringify(answers[0]) === JSON.stringify(answers[1]) &&
         JSON.stringify(answers[0]) === JSON.stringify(answers[2])
@@ -163,18 +237,12 @@ t.test('all three give the same answers to the same history', async (t) => {
 
 t.test('a bucket is kept for as long as it differs from one nobody has used', async (t) => {
   const rate = slowRate({ qps: 2, slack: 1 })
-  const { time } = take(undefined, start, rate)
+  const { time } = grant(undefined, start, rate)
   const life = lifeOf(time, start, rate)
-  t.same(take(time, start + life * ms, rate).verdict, take(undefined, start + life * ms, rate).verdict)
-  t.notSame(take(time, at(100), rate).verdict, take(undefined, at(100), rate).verdict)
-  await redis.run(
-    takeWith({
-      lua: "local clock = redis.call('TIME') local now = clock[1] * 1000000 + clock[2]",
-      now: () => 0
-    }),
-    ['ttl'],
-    [rate.per, rate.slack]
-  )
+  const verdictAt = (state: number | undefined, now: number) => verdictOf(grant(state, now, rate))
+  t.same(verdictAt(time, start + life * ms), verdictAt(undefined, start + life * ms))
+  t.notSame(verdictAt(time, at(100)), verdictAt(undefined, at(100)))
+  await redis.run(takeOperation, ['ttl'], argsOf([{ numbers: rate, wanted: 1 }]))
   const left = Number(await redis.client.pttl('ttl'))
   t.ok(left > life - 200 && left <= life, `${left} of ${life} ms`)
 })

@@ -10,6 +10,7 @@ import { type FollowOptions, followStream } from './follow.ts'
 /** The store on Redis; `client` is shared with @fastify/redis and belongs to the store. */
 export class RedisStore implements Store {
   readonly driver = 'redis'
+  readonly isWhole: boolean
   readonly client: RedisClient
   readonly #timeoutMs: number
   readonly #follow: FollowOptions
@@ -22,6 +23,7 @@ export class RedisStore implements Store {
 
   constructor(client: RedisClient, timeoutMs: number, follow: FollowOptions) {
     this.client = client
+    this.isWhole = client instanceof Redis
     this.#timeoutMs = timeoutMs
     this.#follow = follow
     this.#batch = client instanceof Redis ? new Batch(client) : undefined

@@ -1,0 +1,192 @@
+import type { Rate, Verdict } from './bucket.ts'
+import { Recent } from './recent.ts'
+import type { Told } from './turn.ts'
+
+/** Microseconds: how far ahead a stretch of the schedule may reach, and for how long a unit stays good beyond the slack of its bucket. */
+const horizon = 50_000
+/** Requests in one lease at most. */
+const most = 10_000
+/** Rounds after which a request that still finds nothing is refused. */
+const rounds = 3
+
+/** The same rate as the store counts it for leases: what a gateway may hold on to is taken off what the bucket holds. */
+export function leasedRate(rate: Rate): Rate {
+  // Of a slow rate there is nothing to take in stock.
+  const reach = rate.step >= horizon ? 0 : horizon
+  const full = Math.max(rate.step, rate.full - reach)
+  return { ...rate, full, patience: reach, ahead: Math.max(reach, rate.ahead) }
+}
+
+/** Units in stock that are due one after the other. Times in microseconds of this process's clock. */
+interface Stretch {
+  /** When the next one is due. */
+  due: number
+  count: number
+}
+
+/** What one gateway has in stock of one bucket. */
+interface Lease {
+  /** In the order in which they are due. */
+  readonly stock: Stretch[]
+  /** Units that the store had left when it was asked last. */
+  beyond: number
+  resetAt: number
+  /** Nothing is granted before. */
+  emptyUntil: number
+  asking: Promise<boolean> | undefined
+  /** Requests in this part of time, and in the one before. */
+  demand: number
+  before: number
+  part: number
+}
+
+/** Asks the store for a number of requests. */
+export type Ask = (key: string, rate: Rate, wanted: number) => Promise<Told>
+
+/**
+ * Requests taken from the store in stock, so that most of them ask nobody. A lease is a stretch of the bucket's own schedule: units that
+ * are due at moments which are nobody else's. So all gateways together never use more than the bucket lets out; what a gateway takes and
+ * does not use is lost, which is why it takes no more than it used in the last 50 ms.
+ */
+export class Leases {
+  readonly #leases = new Recent<Lease>()
+  readonly #ask: Ask
+  readonly #now: () => number
+
+  /** `now` in milliseconds; it must never go back. */
+  constructor(ask: Ask, now: () => number = () => performance.now()) {
+    this.#ask = ask
+    this.#now = now
+  }
+
+  /** Undefined when the store has to be asked and does not tell. `rate` is what `leasedRate` made. */
+  take(key: string, rate: Rate): Verdict | Promise<Verdict | undefined> {
+    const lease = this.#leases.get(key) ?? this.#begin(key)
+    this.#count(lease)
+    const verdict = this.#fromStock(lease, rate)
+    if (verdict === undefined) return this.#wait(key, lease, rate)
+    // Early enough for nobody to have to wait.
+    if (verdict.allowed && isLow(lease) && this.#now() * 1000 >= lease.emptyUntil) {
+      void this.#refill(key, lease, rate)
+    }
+    return verdict
+  }
+
+  clear(): void {
+    this.#leases.clear()
+  }
+
+  async #wait(key: string, lease: Lease, rate: Rate): Promise<Verdict | undefined> {
+    for (let round = 0; round < rounds; round += 1) {
+      if (!(await this.#refill(key, lease, rate))) return undefined
+      const verdict = this.#fromStock(lease, rate)
+      if (verdict !== undefined) return verdict
+    }
+    const now = this.#now() * 1000
+    return refusal(lease, Math.max(1, (lease.stock[0]?.due ?? now) - now), now)
+  }
+
+  /** Undefined when the stock cannot tell. */
+  #fromStock(lease: Lease, rate: Rate): Verdict | undefined {
+    const now = this.#now() * 1000
+    const next = nextOf(lease, rate, now)
+    if (next !== undefined && next.due <= now) {
+      next.count -= 1
+      next.due += rate.step
+      return {
+        allowed: true,
+        remaining: Math.max(0, lease.beyond) + dueIn(lease, rate, now),
+        retryAfterMs: 0,
+        resetMs: Math.max(0, Math.ceil((lease.resetAt - now) / 1000)),
+        waitMs: 0
+      }
+    }
+    const until = next?.due ?? lease.emptyUntil
+    return until > now ? refusal(lease, until - now, now) : undefined
+  }
+
+  /** One question at a time for each key, whoever wants to know; false when the store does not tell. */
+  #refill(key: string, lease: Lease, rate: Rate): Promise<boolean> {
+    lease.asking ??= this.#fetch(key, lease, rate).finally(() => {
+      lease.asking = undefined
+    })
+    return lease.asking
+  }
+
+  async #fetch(key: string, lease: Lease, rate: Rate): Promise<boolean> {
+    const asked = this.#now() * 1000
+    const told = await this.#ask(key, rate, Math.max(1, wantedBy(lease) - countIn(lease)))
+    if (told === undefined) return false
+    lease.beyond = told.remaining
+    lease.resetAt = asked + told.resetMs * 1000
+    // A unit is used no earlier than it is due by the store's clock, which stood between the question and now when it answered.
+    if (told.count > 0) lease.stock.push({ due: this.#now() * 1000 + told.due, count: told.count })
+    else lease.emptyUntil = asked + told.due - rate.patience
+    return true
+  }
+
+  #begin(key: string): Lease {
+    const lease: Lease = {
+      stock: [],
+      beyond: 0,
+      resetAt: 0,
+      emptyUntil: 0,
+      asking: undefined,
+      demand: 0,
+      before: 0,
+      part: 0
+    }
+    this.#leases.set(key, lease)
+    return lease
+  }
+
+  #count(lease: Lease): void {
+    const part = Math.floor((this.#now() * 1000) / horizon)
+    if (part !== lease.part) {
+      lease.before = part === lease.part + 1 ? lease.demand : 0
+      lease.demand = 0
+      lease.part = part
+    }
+    lease.demand += 1
+  }
+}
+
+const wantedBy = ({ demand, before }: Lease): number => Math.min(most, Math.max(1, demand, before))
+
+/** What is left of a lease runs short of what is used of it. */
+const isLow = (lease: Lease): boolean => countIn(lease) * 2 < wantedBy(lease)
+
+function countIn({ stock }: Lease): number {
+  let sum = 0
+  for (const { count } of stock) sum += count
+  return sum
+}
+
+/** The stretch to use next; what is used up or no longer good is dropped. */
+function nextOf({ stock }: Lease, { step, full }: Rate, now: number): Stretch | undefined {
+  for (let next = stock[0]; next !== undefined; next = stock[0]) {
+    const late = now - next.due - full - horizon
+    if (late > 0) {
+      const lost = Math.min(next.count, Math.ceil(late / step))
+      next.count -= lost
+      next.due += lost * step
+    }
+    if (next.count > 0) return next
+    stock.shift()
+  }
+  return undefined
+}
+
+/** Units of the stretch in use that are due already. */
+function dueIn({ stock: [next] }: Lease, { step, per }: Rate, now: number): number {
+  if (next === undefined || next.due > now) return 0
+  return Math.min(next.count, Math.floor((now - next.due) / step) + 1) * Math.round(step / per)
+}
+
+const refusal = ({ beyond, resetAt }: Lease, wait: number, now: number): Verdict => ({
+  allowed: false,
+  remaining: Math.max(0, beyond),
+  retryAfterMs: Math.ceil(wait / 1000),
+  resetMs: Math.max(0, Math.ceil((resetAt - now) / 1000)),
+  waitMs: 0
+})
