@@ -12,6 +12,7 @@ import {
 import type { CanaryOptions } from '../../services/release/slice.ts'
 import { definePlugin, type Note, type PlacedLimit, type RouteInfo, type Step } from '../plugin.ts'
 import { keyBy, needsPrincipal } from '../request-key.ts'
+import { holdingStep, releaseHolds } from './holding-step.ts'
 import { countingStep, type ExplainedStep, inOrder, type Placed } from './step.ts'
 
 type LimitedRoute = RouteInfo & {
@@ -30,6 +31,7 @@ export const limitEarly = definePlugin({
   async setup(app, _options, services) {
     app.decorateRequest('tightest', undefined)
     app.decorate('limits', [])
+    releaseHolds(app)
     const limits = await openLimits(services, app.log)
     const place = placing(limits, app.limits)
     return (route: LimitedRoute) => routeStep(place, route, (limit) => !isLate(limit))
@@ -76,7 +78,8 @@ function placing(limits: Limits, listed: PlacedLimit[]): Place {
       known.set(id, limit)
       listed.push({ limit, name: placed.name, by: placed.by })
     }
-    return countingStep(limits, { ...placed, limit })
+    const step = options.concurrency === undefined ? countingStep : holdingStep
+    return step(limits, { ...placed, limit })
   }
 }
 

@@ -2,9 +2,11 @@ import { LimitUnavailable } from '../../errors.ts'
 import type { Store } from '../store/store.ts'
 import { type Rate, type Verdict, verdictOf } from './bucket.ts'
 import type { LimitChanges } from './changes.ts'
+import { Concurrency, type Hold, type Refused } from './concurrency/concurrency.ts'
 import { Leases } from './leases.ts'
 import { Limit, type LimitFigures, type Numbers, newFigures, type Source } from './limit.ts'
 import { LocalCounts } from './local.ts'
+import { type Place, Places } from './places.ts'
 import { Recent } from './recent.ts'
 import type { LimitOptions } from './slice.ts'
 import { Standby } from './standby.ts'
@@ -47,6 +49,9 @@ export class Limits {
     readonly remaining: number
     readonly resetAt: number
   }>()
+  /** Requests under way: counted with the other gateways, and here alone. */
+  readonly #together: Concurrency
+  readonly #here = new Places()
   readonly #figures = new Map<string, LimitFigures>()
 
   constructor(store: Store, events: LimitsEvents, changes: LimitChanges) {
@@ -62,6 +67,13 @@ export class Limits {
       }
     })
     this.#turn = new Turn(store, waits, (cause) => this.standby.leave(cause))
+    this.#together = new Concurrency({
+      store,
+      shareOf: () => this.standby.gateways,
+      isAway: () => this.standby.isAway,
+      onFailure: (cause) => this.standby.leave(cause),
+      times: { patience: waits }
+    })
     this.#leases = new Leases((key, numbers, wanted) => this.#turn.ask(key, { numbers, wanted }))
   }
 
@@ -108,17 +120,51 @@ export class Limits {
     this.#leases.clear()
   }
 
+  /**
+   * Takes a place among the requests under way, until it is released. Where nobody has to be asked, nothing is waited for. While the store
+   * is away the limit's `onStoreError` decides, and a refusal by `closed` says so.
+   */
+  hold(limit: Limit, numbers: Numbers, key: string): Hold | Refused | Promise<Hold | Refused> {
+    const { scope, onStoreError } = limit.options
+    const most = numbers.options.concurrency!
+    const place = `${limit.id}:${key}`
+    if (scope === 'local') return this.#noteHold(limit, holdHere(this.#here.take(place, most)))
+    return this.#together.take(place, most, onStoreError).then((decision) => this.#noteHold(limit, decision))
+  }
+
+  #noteHold({ figures }: Limit, decision: Hold | Refused): Hold | Refused {
+    figures[decision.isHeld ? 'allowed' : 'refused'][decision.by] += 1
+    return decision
+  }
+
   /** Where one key of a limit stands, without counting; undefined while the store does not tell. */
   async look(limit: Limit, key: string): Promise<Verdict | undefined> {
     const numbers = limit.numbers()
-    const counted = numbers.leased ?? numbers.counted!
+    if (numbers.counted === undefined) return this.#lookAtHolds(limit, numbers, key)
+    if (limit.options.scope === 'local')
+      return this.#own.look(placeOf(limit.id, numbers.counted, key), numbers.counted)
+    const counted = numbers.leased ?? numbers.counted
     const told = await this.#turn.ask(placeOf(limit.id, counted, key), { numbers: counted, wanted: 0 })
     return told && verdictOf({ ...told, count: told.remaining >= counted.step / unitOf(counted) ? 1 : 0 })
   }
 
+  async #lookAtHolds(limit: Limit, numbers: Numbers, key: string): Promise<Verdict | undefined> {
+    const place = `${limit.id}:${key}`
+    const taken =
+      limit.options.scope === 'local'
+        ? this.#here.count(place)
+        : (await this.#together.peek(place)).everywhere
+    if (taken === undefined) return undefined
+    const remaining = Math.max(0, numbers.options.concurrency! - taken)
+    return { allowed: remaining > 0, remaining, retryAfterMs: 0, resetMs: 0, waitMs: 0 }
+  }
+
   /** Sets back what was counted for one key, at every gateway. Rejects with StoreUnavailable. */
   async reset(limit: Limit, key: string): Promise<void> {
-    const place = placeOf(limit.id, limit.numbers().counted!, key)
+    const { counted } = limit.numbers()
+    // What is under way is over when it is over.
+    if (counted === undefined) return
+    const place = placeOf(limit.id, counted, key)
     this.#own.forget(place)
     this.#standIn.forget(place)
     if (limit.options.scope === 'local') return
@@ -127,7 +173,7 @@ export class Limits {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.standby.close(), this.changes.close()])
+    await Promise.all([this.#together.close(), this.standby.close(), this.changes.close()])
   }
 
   /** What was let through without the store is counted there, for those who asked last. */
@@ -202,6 +248,11 @@ export class Limits {
 /** Of another kind, another place: what one counts in is no sense to the other. */
 const placeOf = (id: string, { kind }: Rate | Quota, key: string): string =>
   kind === 'rate' ? `toll:limit:${id}:${key}` : `toll:quota:${id}:${key}`
+
+const holdHere = (place: Place | undefined): Hold | Refused =>
+  place === undefined
+    ? { isHeld: false, by: 'local' }
+    : { isHeld: true, by: 'local', release: () => place.release() }
 
 /** What one unit is in a step. */
 const unitOf = (numbers: Rate | Quota): number => (numbers.kind === 'rate' ? numbers.per : 1)

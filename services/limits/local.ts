@@ -42,6 +42,13 @@ export class LocalCounts {
     return verdictOf(granted)
   }
 
+  /** Where a key stands, without counting. */
+  look(key: string, numbers: Rate | Quota): Verdict {
+    const { time, used } = this.#placeOf(key, numbers)
+    const now = Math.round(this.#now() * 1000)
+    return verdictOf(numbers.kind === 'rate' ? grant(time, now, numbers) : grantOf(used, now, numbers))
+  }
+
   charge(key: string, numbers: Rate | Quota, units: number, whole = numbers): void {
     const place = this.#placeOf(key, whole)
     const now = Math.round(this.#now() * 1000)
