@@ -84,8 +84,8 @@ export class Limits {
     return new Limit(id, options, figures, this.changes)
   }
 
-  get figures(): Iterable<LimitFigures> {
-    return this.#figures.values()
+  get figures(): readonly LimitFigures[] {
+    return [...this.#figures.values()]
   }
 
   /**

@@ -7,18 +7,18 @@ type BySource = Readonly<Record<string, number>>
 export interface LimitState {
   readonly isAway: boolean
   readonly gateways: number
-  readonly figures: Iterable<{
+  readonly figures: readonly {
     readonly id: string
     readonly allowed: BySource
     readonly refused: BySource
     readonly shadowed: number
     readonly waiting: number
-  }>
+  }[]
 }
 
 /** Counters and states of the limits, asked for when somebody reads them. */
 export function registerLimits(registry: Registry, state: () => LimitState | undefined): void {
-  const all = () => [...(state()?.figures ?? [])]
+  const all = () => state()?.figures ?? []
   const gauge = (name: string, help: string, value: (state: LimitState) => number) =>
     registerAsked(registry, { type: 'gauge', name: `tollkeeper_limits_${name}`, help }, () => {
       const now = state()
