@@ -29,6 +29,7 @@ import { RouteMemory } from './routes/table/memory.ts'
 import { methodGapsWith } from './routes/table/method-gaps.ts'
 import { releaseOptions } from './routes/table/release-check.ts'
 import { routesSlice } from './routes/table/slice.ts'
+import { networkLists } from './services/bans/check.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
@@ -84,7 +85,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   usersOptions,
   accessOptions,
   issuerOptions,
-  limitOptions
+  limitOptions,
+  networkLists
 ]
 
 /** The same for whoever reads one config only. */
