@@ -12,6 +12,7 @@ import type { Services } from '../../services/services.ts'
 import type { LineWriter } from '../../services/telemetry/line-writer.ts'
 import type { Pool } from '../../services/upstream/pool.ts'
 import { registerHealth } from '../health.ts'
+import type { HeadBounds } from '../table/bounds.ts'
 import { compileTable, type Table } from '../table/compile.ts'
 import { exchangeOpener } from '../table/exchange.ts'
 import { type AdminOptions, adminToken, guardAdmin, takeEmptyBodies } from './admin.ts'
@@ -33,6 +34,7 @@ export interface AdminParts {
   readonly config: {
     readonly problem: Parameters<typeof problem.setup>[1]
     readonly doors: Parameters<typeof doorLimit.setup>[1]
+    readonly listen: HeadBounds
     readonly admin: AdminOptions
     readonly auth?: AuthOptions | undefined
     readonly routes: readonly object[]
@@ -62,7 +64,7 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   const admin = newCorridor({
     log,
     accessLog: { writer: parts.lines, format: parts.format },
-    open: exchangeOpener(noRoutes, () => true),
+    open: exchangeOpener(noRoutes, () => true, config.listen),
     pathOf: ({ path, query }) => path + query
   })
   parts.opened.push(admin)
