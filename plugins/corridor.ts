@@ -36,6 +36,8 @@ export interface CorridorOptions {
   readonly open: (raw: IncomingMessage) => Exchange
   /** The path under which the app's own router knows the request. */
   readonly pathOf: (exchange: Exchange) => string
+  /** Most bytes of a body that the app reads itself, where a door says nothing of its own. */
+  readonly maxBody?: number
 }
 
 const kExchange = Symbol('exchange')
@@ -44,7 +46,13 @@ const kId = Symbol('id')
 type Opened = IncomingMessage & { [kExchange]: Exchange; [kId]: string }
 
 /** A Fastify app whose requests carry an exchange from their first moment to their last. */
-export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): FastifyInstance {
+export function newCorridor({
+  log,
+  accessLog,
+  open,
+  pathOf,
+  maxBody = 64 * 1024
+}: CorridorOptions): FastifyInstance {
   const app = Fastify({
     // With a logger of its own Fastify listens to each response only to log it, and makes a child logger for each request; ours is put in
     // its place below, and names the request id where it matters.
@@ -54,7 +62,7 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
     requestIdHeader: false,
     genReqId: makeRequestIds(),
     return503OnClosing: false,
-    bodyLimit: 64 * 1024,
+    bodyLimit: maxBody,
     // Schemas here are our own: to compile the schema of schemas takes longer than all else of an app.
     ajv: { customOptions: { validateSchema: false } },
     rewriteUrl: (raw) => {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Pace } from '../../config/pace.ts'
+import { toBytes } from '../../config/units.ts'
 import { type CorridorOptions, newCorridor } from '../../plugins/corridor.ts'
 import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
 import { problem } from '../../plugins/problem.ts'
@@ -63,6 +64,7 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   const pace = new Pace()
   const admin = newCorridor({
     log,
+    maxBody: toBytes(config.admin.maxBody),
     accessLog: { writer: parts.lines, format: parts.format },
     open: exchangeOpener(noRoutes, () => true, config.listen),
     pathOf: ({ path, query }) => path + query

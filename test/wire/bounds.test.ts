@@ -207,9 +207,11 @@ t.test('a reload changes every bound, also for connections that are open', async
   const slow = new RawClient(origin).write('POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01')
   const client = new RawClient(origin).write(get(`/?${'q'.repeat(2000)}`))
   await client.until(/^HTTP\/1\.1 200 /)
-  await reconfigure(next({ maxURL: '1KiB', maxHeaders: 3, timeouts: { body: '1s' } }))
+  await reconfigure(next({ maxURL: '1KiB', maxHead: '4KiB', maxHeaders: 3, timeouts: { body: '1s' } }))
   client.write(get(`/?${'q'.repeat(2000)}`))
   t.match(await client.ended(), /HTTP\/1\.1 414 /)
   t.match(await exchange(origin, `GET / HTTP/1.1\r\nHost: a\r\n${headers(3)}\r\n`), /^HTTP\/1\.1 431 /)
+  const large = `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(5000)}\r\n\r\n`
+  t.match(await exchange(origin, large), /HEADERS_TOO_LARGE/)
   t.match(await slow.ended(8000), /^HTTP\/1\.1 408 /)
 })
