@@ -29,6 +29,7 @@ import { RouteMemory } from './routes/table/memory.ts'
 import { methodGapsWith } from './routes/table/method-gaps.ts'
 import { releaseOptions } from './routes/table/release-check.ts'
 import { routesSlice } from './routes/table/slice.ts'
+import { networkLists } from './services/bans/check.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
@@ -85,7 +86,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   usersOptions,
   accessOptions,
   issuerOptions,
-  limitOptions
+  limitOptions,
+  networkLists
 ]
 
 /** The same for whoever reads one config only. */
@@ -151,7 +153,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const served = { table: process.memory.routes.table(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const own = { config: loaded.value, directory: loaded.directory, services, opened }
-    const admin = await buildAdmin({ ...own, ...served, ...process, serving })
+    const admin = await buildAdmin({ ...own, ...served, ...process, serving, limits: app.limits })
     const activate = () => {
       for (const pool of served.pools.values()) pool.activate()
     }

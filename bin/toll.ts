@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { apikeyCommand } from './commands/apikey.ts'
+import { banCommand } from './commands/ban.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
@@ -9,6 +10,7 @@ import { docsCommand } from './commands/docs.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { explainCommand } from './commands/explain.ts'
 import { keyCommand } from './commands/key.ts'
+import { limitCommand } from './commands/limit.ts'
 import { logsCommand } from './commands/logs.ts'
 import { nodeCommand } from './commands/node.ts'
 import { psCommand } from './commands/ps.ts'
@@ -45,6 +47,8 @@ const commands = [
   psCommand,
   logsCommand,
   userCommand,
+  banCommand,
+  limitCommand,
   nodeCommand,
   sessionCommand,
   revokeCommand,

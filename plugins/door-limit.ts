@@ -1,9 +1,13 @@
 import fastifyRateLimit, { type FastifyRateLimitStoreCtor, type RateLimitOptions } from '@fastify/rate-limit'
 import { Type } from '@sinclair/typebox'
+import { Value } from '@sinclair/typebox/value'
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify'
 import { Duration, toMilliseconds } from '../config/units.ts'
 import { TooManyAttempts } from '../errors.ts'
-import { Attempts } from '../services/limits/attempts.ts'
+import type { Limit } from '../services/limits/limit.ts'
+import type { Limits, Said } from '../services/limits/limits.ts'
+import { openLimits } from '../services/limits/open.ts'
+import { type LimitOptions, limitSchema } from '../services/limits/slice.ts'
 import { networkOf } from '../services/limits/subject.ts'
 import { definePlugin } from './plugin.ts'
 
@@ -20,7 +24,7 @@ const door = (max: number, description: string) =>
   Type.Object(
     {
       max: Type.Integer({
-        description: 'Requests one address may send in a window.',
+        description: 'Requests one address may send in any window, over all gateways on the store.',
         default: max,
         minimum: 1,
         maximum: 1_000_000
@@ -43,15 +47,21 @@ export const doorLimit = definePlugin({
     {
       additionalProperties: false,
       default: {},
-      description:
-        "How often one address (IPv6: its /64) may use the gateway's own endpoints; counted by each process."
+      description: "How often one address (IPv6: its /64) may use the gateway's own endpoints."
     }
   ),
 
   async setup(app, options, services) {
+    const limits = await openLimits(services, app.log)
+    const limitOf = (door: Door) => {
+      const { max, window } = options[door]
+      const quota = Value.Default(limitSchema, { quota: max, window }) as LimitOptions
+      return { limit: limits.limit(`door:${door}`, quota), max }
+    }
+    const counted = { login: limitOf('login'), refresh: limitOf('refresh'), admin: limitOf('admin') }
     await app.register(fastifyRateLimit, {
       global: false,
-      store: storeOn(services.shared('door-attempts', () => new Attempts())),
+      store: storeOn(limits, counted),
       addHeaders: { 'x-ratelimit-limit': false, 'x-ratelimit-remaining': false, 'x-ratelimit-reset': false },
       addHeadersOnExceeding: {
         'x-ratelimit-limit': false,
@@ -61,9 +71,9 @@ export const doorLimit = definePlugin({
       errorResponseBuilder: (_request, { ttl }) => tooMany(ttl)
     })
     app.decorate('doorLimits', {
-      login: limitOf('login', options.login),
-      refresh: limitOf('refresh', options.refresh),
-      admin: limitOf('admin', options.admin)
+      login: doorLimitOf('login', options.login),
+      refresh: doorLimitOf('refresh', options.refresh),
+      admin: doorLimitOf('admin', options.admin)
     })
     return undefined
   }
@@ -85,7 +95,7 @@ export function guardArea(app: FastifyInstance, door: Door, isInside: (path: str
   })
 }
 
-const limitOf = (door: Door, { max, window }: { max: number; window: string }): RateLimitOptions => ({
+const doorLimitOf = (door: Door, { max, window }: { max: number; window: string }): RateLimitOptions => ({
   keyGenerator: ({ exchange }) => `${door} ${networkOf(exchange.client)}`,
   max,
   timeWindow: toMilliseconds(window)
@@ -97,14 +107,26 @@ function tooMany(ttl: number): Error {
 }
 
 /** The package makes its stores itself, one for each route; all of ours count in the same place, the door being part of the key. */
-function storeOn(attempts: Attempts): FastifyRateLimitStoreCtor {
+function storeOn(
+  limits: Limits,
+  counted: Readonly<Record<Door, { limit: Limit; max: number }>>
+): FastifyRateLimitStoreCtor {
   return class DoorStore {
     incr(
       key: string,
-      callback: (error: Error | null, result?: { current: number; ttl: number }) => void,
-      timeWindow: number
+      callback: (error: Error | null, result?: { current: number; ttl: number }) => void
     ): void {
-      callback(null, attempts.add(key, timeWindow))
+      const [door, network] = key.split(' ') as [Door, string]
+      const { limit, max } = counted[door]
+      const tell = (said: Said) =>
+        callback(null, {
+          // The package refuses what is above `max`.
+          current: said === undefined || said.allowed ? max - (said?.remaining ?? 0) : max + 1,
+          ttl: said?.allowed === false ? said.retryAfterMs : (said?.resetMs ?? 0)
+        })
+      const said = limits.take(limit, limit.numbers(), network)
+      if (said instanceof Promise) said.then(tell, callback)
+      else tell(said)
     }
 
     child(): DoorStore {

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../errors.ts'
 import type { Holder } from '../services/identity/parts.ts'
 import type { Session } from '../services/identity/sessions/session.ts'
+import type { Limit } from '../services/limits/limit.ts'
 import type { Place } from '../services/limits/places.ts'
 import type { Services } from '../services/services.ts'
 
@@ -134,8 +135,19 @@ export interface WebSocketTerms {
  */
 export type Finisher = (request: FastifyRequest, status: number, endedAt: number) => void
 
+/** One limit of a config, and how it is called. */
+export interface PlacedLimit {
+  readonly limit: Limit
+  /** What clients and operators read. */
+  readonly name: string
+  /** What is counted by, in words: `subject`, `address + route`, `service`. */
+  readonly by: string
+}
+
 declare module 'fastify' {
   interface FastifyInstance {
+    /** The limits of this config, in the order of its routes. */
+    readonly limits: PlacedLimit[]
     /** What to call at the end of each exchange (access log, metrics ...); plugins push to it in `setup`. */
     readonly finishers: Finisher[]
     /** Names of the hooks on payloads that plugins have added so far. */

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { toMilliseconds } from '../../config/units.ts'
-import { type Problem, RateLimited } from '../../errors.ts'
+import { LimitUnavailable, type Problem, RateLimited } from '../../errors.ts'
 import type { Verdict } from '../../services/limits/bucket.ts'
 import type { Numbers } from '../../services/limits/limit.ts'
 import { defaultWindow, type LimitOptions } from '../../services/limits/slice.ts'
@@ -36,7 +36,13 @@ export function show(
   const unit = cost === 1 && costHeader === undefined ? 'requests' : 'units'
   const { qps, quota, window = defaultWindow, concurrency } = options
   if (concurrency !== undefined) {
-    return { name, reason, quoted, words: `${concurrency} ${unit} at the same time`, policy: '' }
+    return {
+      name,
+      reason,
+      quoted,
+      words: `${concurrency} requests at the same time`,
+      policy: `${quoted};q=${concurrency};qu="concurrent-requests"`
+    }
   }
   if (quota !== undefined) {
     const w = Math.ceil(toMilliseconds(window) / 1000)
@@ -61,14 +67,23 @@ export function fieldsOf(
   request: FastifyRequest,
   reply: FastifyReply
 ): void {
-  const policies = reply.getHeader('ratelimit-policy')
-  reply.header('ratelimit-policy', policies === undefined ? shown.policy : `${policies}, ${shown.policy}`)
+  policyOf(shown, reply)
   const { tightest } = request
   if (tightest === undefined || verdict.remaining < tightest.remaining || !verdict.allowed) {
     request.tightest = verdict
     reply.header('ratelimit', `${shown.quoted};r=${verdict.remaining};t=${seconds(verdict.resetMs)}`)
   }
 }
+
+/** Tells that a limit applied, where nothing is known of how much is left. */
+export function policyOf({ policy }: ShownLimit, reply: FastifyReply): void {
+  const policies = reply.getHeader('ratelimit-policy')
+  reply.header('ratelimit-policy', policies === undefined ? policy : `${policies}, ${policy}`)
+}
+
+/** The refusal while the store is away, where a limit is closed then. */
+export const limitUnavailable = (): Problem =>
+  LimitUnavailable([], { reason: 'limit_store', headers: { 'retry-after': '1' } })
 
 /** The refusal of a request that is one too many. */
 export function refuse({ words, name, reason }: ShownLimit, { retryAfterMs }: Verdict): Problem {

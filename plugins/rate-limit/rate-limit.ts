@@ -1,5 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyRequest } from 'fastify'
+import type { Limit } from '../../services/limits/limit.ts'
 import type { Limits } from '../../services/limits/limits.ts'
 import { openLimits } from '../../services/limits/open.ts'
 import {
@@ -9,9 +10,10 @@ import {
   routeLimitSchema
 } from '../../services/limits/slice.ts'
 import type { CanaryOptions } from '../../services/release/slice.ts'
-import { definePlugin, type Note, type RouteInfo, type Step } from '../plugin.ts'
+import { definePlugin, type Note, type PlacedLimit, type RouteInfo, type Step } from '../plugin.ts'
 import { keyBy, needsPrincipal } from '../request-key.ts'
-import { countingStep, type ExplainedStep, inOrder } from './step.ts'
+import { holdingStep, releaseHolds } from './holding-step.ts'
+import { countingStep, type ExplainedStep, inOrder, type Placed } from './step.ts'
 
 type LimitedRoute = RouteInfo & {
   readonly limit?: RouteLimitOptions
@@ -28,8 +30,11 @@ export const limitEarly = definePlugin({
 
   async setup(app, _options, services) {
     app.decorateRequest('tightest', undefined)
+    app.decorate('limits', [])
+    releaseHolds(app)
     const limits = await openLimits(services, app.log)
-    return (route: LimitedRoute) => routeStep(limits, route, (limit) => !isLate(limit))
+    const place = placing(limits, app.limits)
+    return (route: LimitedRoute) => routeStep(place, route, (limit) => !isLate(limit))
   }
 })
 
@@ -39,7 +44,8 @@ export const limitBySubject = definePlugin({
 
   async setup(app, _options, services) {
     const limits = await openLimits(services, app.log)
-    return (route: LimitedRoute) => routeStep(limits, route, isLate)
+    const place = placing(limits, app.limits)
+    return (route: LimitedRoute) => routeStep(place, route, isLate)
   }
 })
 
@@ -49,21 +55,40 @@ export const limitByService = definePlugin({
 
   async setup(app, _options, services) {
     const limits = await openLimits(services, app.log)
+    const place = placing(limits, app.limits)
     return (route: LimitedRoute) => {
-      const stable = serviceStep(limits, route, route.service, route.serviceLimit)
+      const stable = serviceStep(place, route, route.service, route.serviceLimit)
       const { canary } = route
       if (canary === undefined) return stable
-      return bySide(stable, serviceStep(limits, route, canary.service, route.canaryLimit))
+      return bySide(stable, serviceStep(place, route, canary.service, route.canaryLimit))
     }
   }
 })
+
+/** Makes the step of one limit, and lists the limit. */
+type Place = (id: string, options: LimitOptions, placed: Omit<Placed, 'limit'>) => ExplainedStep
+
+function placing(limits: Limits, listed: PlacedLimit[]): Place {
+  // A service has one limit, whichever routes lead there.
+  const known = new Map<string, Limit>()
+  return (id, options, placed) => {
+    let limit = known.get(id)
+    if (limit === undefined) {
+      limit = limits.limit(id, options)
+      known.set(id, limit)
+      listed.push({ limit, name: placed.name, by: placed.by })
+    }
+    const step = options.concurrency === undefined ? countingStep : holdingStep
+    return step(limits, { ...placed, limit })
+  }
+}
 
 /** Who asks has to be known where it is what counts, or says which tier's numbers do. */
 const isLate = ({ by, tiers }: RouteLimit): boolean =>
   tiers !== undefined || [by].flat().some((part) => needsPrincipal(part))
 
 function routeStep(
-  limits: Limits,
+  place: Place,
   { id, limit }: LimitedRoute,
   isHere: (limit: RouteLimit) => boolean
 ): Step | undefined {
@@ -71,8 +96,7 @@ function routeStep(
   const all: readonly RouteLimit[] = Array.isArray(limit) ? limit : [limit]
   const steps = all.filter(isHere).map((options) => {
     const own = `route:${id}${options.name === undefined ? '' : `:${options.name}`}`
-    return countingStep(limits, {
-      limit: limits.limit(own, options),
+    return place(own, options, {
       name: options.name ?? id,
       reason: 'route_limit',
       by: [options.by].flat().join(' + '),
@@ -83,7 +107,7 @@ function routeStep(
 }
 
 function serviceStep(
-  limits: Limits,
+  place: Place,
   route: LimitedRoute,
   service: string,
   options: LimitOptions | undefined
@@ -91,8 +115,7 @@ function serviceStep(
   if (options === undefined) return undefined
   // A client that sees both limits has to be able to tell them apart.
   const name = route.limit !== undefined && route.id === service ? `service:${service}` : service
-  return countingStep(limits, {
-    limit: limits.limit(`service:${service}`, options),
+  return place(`service:${service}`, options, {
     name: options.name ?? name,
     reason: 'service_limit',
     by: 'service',

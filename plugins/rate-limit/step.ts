@@ -3,20 +3,16 @@ import { toMilliseconds } from '../../config/units.ts'
 import type { Verdict } from '../../services/limits/bucket.ts'
 import type { Limit, Numbers } from '../../services/limits/limit.ts'
 import type { Limits, Said } from '../../services/limits/limits.ts'
-import type { Note, Step } from '../plugin.ts'
+import type { Note, PlacedLimit, Step } from '../plugin.ts'
 import type { KeyOf } from '../request-key.ts'
 import { fieldsOf, refuse, type ShownLimit, show } from './fields.ts'
 
 export type ExplainedStep = Step & { readonly explain: NonNullable<Step['explain']> }
 
 /** What one limit of a route is counted by, and how it is called. */
-export interface Placed {
-  readonly limit: Limit
-  /** What clients and operators read. */
-  readonly name: string
+export interface Placed extends PlacedLimit {
   /** Internal reason of its refusals. */
   readonly reason: string
-  readonly by: string
   readonly keyOf: KeyOf
 }
 
@@ -31,7 +27,10 @@ export function countingStep(limits: Limits, placed: Placed): ExplainedStep {
 
   const settle = (numbers: Numbers, said: Said, request: FastifyRequest, reply: FastifyReply) => {
     if (said === undefined) return undefined
-    if (shadow) return note(limit, placed.name, said, request)
+    if (shadow) {
+      if (!said.allowed) noteShadow(limit, placed.name, request)
+      return undefined
+    }
     const shown = shownOf(numbers)
     fieldsOf(shown, said, request, reply)
     if (!said.allowed) throw refuse(shown, said)
@@ -42,7 +41,7 @@ export function countingStep(limits: Limits, placed: Placed): ExplainedStep {
     const numbers = limit.numbers(tierOf(request))
     const key = keyOf(request)
     if (costHeader !== undefined) chargeLater(limits, limit, numbers, key, request)
-    if (mode === 'wait' && limit.waiting >= maxQueue && !shadow) {
+    if (mode === 'wait' && limit.figures.waiting >= maxQueue && !shadow) {
       limit.figures.refused.local += 1
       return settle(numbers, full, request, reply)
     }
@@ -54,24 +53,33 @@ export function countingStep(limits: Limits, placed: Placed): ExplainedStep {
   }
   return Object.assign(count, {
     explain(request: FastifyRequest, tell: Note): 'not asked' {
-      const numbers = limit.numbers(tierOf(request))
-      const { by, name } = placed
-      const { scope, onStoreError } = limit.options
-      tell({
-        limit: name,
-        ...numbers.options,
-        by,
-        scope,
-        ...(mode === 'wait' && { mode, maxWait }),
-        ...(shadow && { shadow }),
-        ...(limits.standby.isAway && scope !== 'local' && { store: 'away', onStoreError }),
-        // What a header holds may be secret.
-        ...(!by.includes('header:') && { counts: keyOf(request) })
-      })
+      tell(facts(limits, placed, limit.numbers(tierOf(request)), request))
       // To look would be to count.
       return 'not asked'
     }
   })
+}
+
+/** What `explain` tells of a limit. */
+export function facts(
+  { standby }: Limits,
+  { limit, name, by, keyOf }: Placed,
+  { options }: Numbers,
+  request: FastifyRequest
+): Readonly<Record<string, unknown>> {
+  const { scope, onStoreError, mode, maxWait, shadow } = limit.options
+  return {
+    limit: name,
+    id: limit.id,
+    ...options,
+    by,
+    scope,
+    ...(mode === 'wait' && { mode, maxWait }),
+    ...(shadow && { shadow }),
+    ...(standby.isAway && scope !== 'local' && { store: 'away', onStoreError }),
+    // What a header holds may be secret.
+    ...(!by.includes('header:') && { counts: keyOf(request) })
+  }
 }
 
 /** Takes one step after the other; a promise only where one of them needs it. */
@@ -94,7 +102,8 @@ export function inOrder(steps: readonly ExplainedStep[]): ExplainedStep | undefi
   })
 }
 
-function showing({ name, reason, limit }: Placed): (numbers: Numbers) => ShownLimit {
+/** How a limit is shown to clients, by its numbers. */
+export function showing({ name, reason, limit }: Placed): (numbers: Numbers) => ShownLimit {
   const known = new WeakMap<Numbers, ShownLimit>()
   let last: Numbers | undefined
   let shown: ShownLimit | undefined
@@ -107,7 +116,8 @@ function showing({ name, reason, limit }: Placed): (numbers: Numbers) => ShownLi
   }
 }
 
-function tierReader({ options: { tiers } }: Limit): (request: FastifyRequest) => string | undefined {
+/** Which tier a request is of. */
+export function tierReader({ options: { tiers } }: Limit): (request: FastifyRequest) => string | undefined {
   if (tiers === undefined) return () => undefined
   const { claim } = tiers
   return ({ exchange }) => {
@@ -117,22 +127,16 @@ function tierReader({ options: { tiers } }: Limit): (request: FastifyRequest) =>
 }
 
 /** A limit in the shadow says nothing to the client. */
-function note(
-  { figures }: Limit,
-  name: string,
-  { allowed }: Verdict,
-  { exchange }: FastifyRequest
-): undefined {
-  if (allowed) return
+export function noteShadow({ figures }: Limit, name: string, { exchange }: FastifyRequest): void {
   figures.shadowed += 1
   exchange.shadow = exchange.shadow === undefined ? name : `${exchange.shadow}, ${name}`
 }
 
 function hold(limit: Limit, ms: number): Promise<void> {
-  limit.waiting += 1
+  limit.figures.waiting += 1
   return new Promise((resolve) => {
     setTimeout(() => {
-      limit.waiting -= 1
+      limit.figures.waiting -= 1
       resolve()
     }, ms)
   })

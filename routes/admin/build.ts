@@ -3,10 +3,15 @@ import { Pace } from '../../config/pace.ts'
 import { toBytes } from '../../config/units.ts'
 import { type CorridorOptions, newCorridor } from '../../plugins/corridor.ts'
 import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
+import type { PlacedLimit } from '../../plugins/plugin.ts'
 import { problem } from '../../plugins/problem.ts'
 import { requestId } from '../../plugins/request-id.ts'
+import { Audit } from '../../services/audit/audit.ts'
+import { banPolicy, openBans } from '../../services/bans/open.ts'
+import type { BanOptions } from '../../services/bans/slice.ts'
 import type { Rule } from '../../services/identity/rules.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
+import { openLimits } from '../../services/limits/open.ts'
 import type { NodeOverrides } from '../../services/nodes/node-overrides.ts'
 import type { Runtime } from '../../services/runtime/runtime.ts'
 import type { Services } from '../../services/services.ts'
@@ -17,11 +22,13 @@ import type { HeadBounds } from '../table/bounds.ts'
 import { compileTable, type Table } from '../table/compile.ts'
 import { exchangeOpener } from '../table/exchange.ts'
 import { type AdminOptions, adminToken, guardAdmin, takeEmptyBodies } from './admin.ts'
+import { registerBans } from './bans.ts'
 import { registerConfig } from './config.ts'
 import type { Control } from './control.ts'
 import { registerExplain } from './explain.ts'
 import type { Serving } from './explanation.ts'
 import { registerKeys } from './keys.ts'
+import { registerLimitDoors } from './limits.ts'
 import { registerLockouts } from './lockouts.ts'
 import { registerNodes } from './nodes.ts'
 import { registerRevocations } from './revocations.ts'
@@ -37,6 +44,7 @@ export interface AdminParts {
     readonly doors: Parameters<typeof doorLimit.setup>[1]
     readonly listen: HeadBounds
     readonly admin: AdminOptions
+    readonly guard: { readonly allow: readonly string[]; readonly ban: BanOptions }
     readonly auth?: AuthOptions | undefined
     readonly routes: readonly object[]
     readonly rules?: readonly Rule[] | undefined
@@ -46,6 +54,8 @@ export interface AdminParts {
   readonly table: Table
   readonly pools: ReadonlyMap<string, Pool>
   readonly nodes: NodeOverrides
+  /** The limits of the public side. */
+  readonly limits: readonly PlacedLimit[]
   /** What the public side does with requests. */
   readonly serving: Serving
   readonly log: CorridorOptions['log']
@@ -83,7 +93,11 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   await pace.rest()
   takeEmptyBodies(admin)
   const revocations = await registerRevocations(admin, config.auth, services)
-  registerHealth(admin, control, services, pools, revocations)
+  const limits = await openLimits(services, log)
+  const bans = await openBans(services, log)
+  registerHealth(admin, control, services, pools, { limits, bans }, revocations)
+  registerLimitDoors(admin, limits, parts.limits)
+  registerBans(admin, bans, banPolicy(config.guard.allow, config.guard.ban), new Audit(services.store))
   registerConfig(admin, control)
   await registerSessions(admin, config.auth, services)
   await registerLockouts(admin, config.auth, services)

@@ -36,10 +36,12 @@ export interface RateNumbers {
   readonly debt?: number
 }
 
+const second = 1_000_000
+
 export function rateOf({ qps, slack, cost = 1, patience = 0, debt = 0 }: RateNumbers): Rate {
   const per = Math.round(1_000_000 / qps)
   const full = (slack + 1) * per
-  return { kind: 'rate', per, full, step: per * cost, patience, ahead: Math.max(patience, debt) }
+  return { kind: 'rate', per, full, step: per * cost, patience, ahead: Math.max(second, patience, debt) }
 }
 
 /** The part of a rate that one of `gateways` lets through alone, so that together they let through the whole. */
@@ -82,6 +84,16 @@ export function grant(time: number | undefined, now: number, rate: Rate, wanted 
 /** Takes units whether they are there or not; the bucket is in debt then, as far as its rate allows. */
 export function charge(time: number | undefined, now: number, rate: Rate, units: number): number {
   return Math.min(startOf(time, now, rate) + units * rate.per, now + rate.ahead)
+}
+
+/**
+ * Counts units that were let through without the bucket while nobody could ask it. What fell due meanwhile pays for them; only what they
+ * were too many is owed, as far as the rate allows. A bucket that is forgotten had all that time to fill.
+ */
+export function settle(time: number | undefined, now: number, rate: Rate, units: number): number {
+  return time === undefined
+    ? Math.min(now, now - rate.full + units * rate.per)
+    : Math.min(time + units * rate.per, now + rate.ahead)
 }
 
 export function verdictOf({ count, remaining, due, resetMs }: Omit<Grant, 'time'>): Verdict {

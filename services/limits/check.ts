@@ -1,7 +1,14 @@
+import { Value } from '@sinclair/typebox/value'
 import type { Check, Report } from '../../config/mistake.ts'
 import { pointerOf } from '../../config/pointer.ts'
 import { toMilliseconds } from '../../config/units.ts'
-import { defaultSlack, type LimitOptions, type Numbers, type RouteLimitOptions } from './slice.ts'
+import {
+  defaultSlack,
+  type LimitOptions,
+  type Numbers,
+  numbersSchema,
+  type RouteLimitOptions
+} from './slice.ts'
 
 interface Limited {
   readonly routes: readonly { readonly id: string; readonly limit?: RouteLimitOptions }[]
@@ -64,6 +71,17 @@ function oneLimit(limit: LimitOptions, pointer: string, report: Report): void {
   if (kind !== 'concurrency') return
   if (limit.cost !== 1) error('a request under way is one, whatever it costs', 'cost')
   if (limit.costHeader !== undefined) error('a request under way is one, whatever it costs', 'costHeader')
+}
+
+/** What is wrong with numbers that a limit gets while it runs, in a sentence without its stop. */
+export function numbersMistake(next: Numbers, { cost, ...limit }: LimitOptions): string | undefined {
+  const kind = kindOf(limit)!
+  const [first] = [...Value.Errors(numbersSchema, next)]
+  if (first !== undefined) return `${first.path.slice(1) || 'the numbers'}: ${first.message.toLowerCase()}`
+  if (kindOf(next) !== kind) return `the limit is one of "${kind}", so its new numbers have to say it`
+  const mistakes: string[] = []
+  numbers(next, kind, cost, (sentence) => mistakes.push(sentence))
+  return mistakes[0]
 }
 
 type Kind = 'qps' | 'quota' | 'concurrency'

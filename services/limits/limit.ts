@@ -26,13 +26,16 @@ export interface LimitFigures {
   readonly refused: Record<Source, number>
   /** Refusals of a limit in the shadow, which refuses nobody. */
   shadowed: number
+  /** Requests that are held back at this moment. */
+  waiting: number
 }
 
 export const newFigures = (id: string): LimitFigures => ({
   id,
   allowed: { store: 0, lease: 0, local: 0, open: 0, closed: 0 },
   refused: { store: 0, lease: 0, local: 0, open: 0, closed: 0 },
-  shadowed: 0
+  shadowed: 0,
+  waiting: 0
 })
 
 /** Where changes made while running are kept: by the limit's id, and a number that grows with each. */
@@ -47,8 +50,6 @@ export class Limit {
   readonly id: string
   readonly options: LimitOptions
   readonly figures: LimitFigures
-  /** Requests that are held back at this moment. */
-  waiting = 0
   readonly #changes: Changes
   #version = -1
   #base: Numbers

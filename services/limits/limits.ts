@@ -1,9 +1,12 @@
 import { LimitUnavailable } from '../../errors.ts'
 import type { Store } from '../store/store.ts'
 import { type Rate, type Verdict, verdictOf } from './bucket.ts'
+import type { LimitChanges } from './changes.ts'
+import { Concurrency, type Hold, type Refused } from './concurrency/concurrency.ts'
 import { Leases } from './leases.ts'
-import { type Changes, Limit, type LimitFigures, type Numbers, newFigures, type Source } from './limit.ts'
+import { Limit, type LimitFigures, type Numbers, newFigures, type Source } from './limit.ts'
 import { LocalCounts } from './local.ts'
+import { type Place, Places } from './places.ts'
 import { Recent } from './recent.ts'
 import type { LimitOptions } from './slice.ts'
 import { Standby } from './standby.ts'
@@ -20,6 +23,9 @@ export interface LimitsEvents {
 /** Milliseconds by which a request may have to wait for the store, once, before all do without it. A file needs no such bound. */
 const patience = { redis: 20, embedded: 250 }
 
+/** Keys of which the store is told after its absence; more would keep it from its work. */
+const settledAtMost = 5000
+
 /** Undefined where a limit has nothing to say: the store is away, and its requests pass uncounted. */
 export type Said = Verdict | undefined
 
@@ -29,7 +35,8 @@ export type Said = Verdict | undefined
  */
 export class Limits {
   readonly standby: Standby
-  readonly #changes: Changes
+  readonly changes: LimitChanges
+  readonly #store: Store
   readonly #turn: Turn
   readonly #leases: Leases
   /** Of limits that are counted here alone, store or not. */
@@ -42,20 +49,31 @@ export class Limits {
     readonly remaining: number
     readonly resetAt: number
   }>()
+  /** Requests under way: counted with the other gateways, and here alone. */
+  readonly #together: Concurrency
+  readonly #here = new Places()
   readonly #figures = new Map<string, LimitFigures>()
 
-  constructor(store: Store, events: LimitsEvents, changes: Changes) {
-    this.#changes = changes
+  constructor(store: Store, events: LimitsEvents, changes: LimitChanges) {
+    this.#store = store
+    this.changes = changes
     const waits = patience[store.driver]
     this.standby = new Standby(store, waits, {
       onAway: events.onAway,
       onReturn: () => {
         this.forget()
-        this.#standIn.clear()
+        this.#settle()
         events.onReturn()
       }
     })
     this.#turn = new Turn(store, waits, (cause) => this.standby.leave(cause))
+    this.#together = new Concurrency({
+      store,
+      shareOf: () => this.standby.gateways,
+      isAway: () => this.standby.isAway,
+      onFailure: (cause) => this.standby.leave(cause),
+      times: { patience: waits }
+    })
     this.#leases = new Leases((key, numbers, wanted) => this.#turn.ask(key, { numbers, wanted }))
   }
 
@@ -63,11 +81,11 @@ export class Limits {
   limit(id: string, options: LimitOptions): Limit {
     const figures = this.#figures.get(id) ?? newFigures(id)
     this.#figures.set(id, figures)
-    return new Limit(id, options, figures, this.#changes)
+    return new Limit(id, options, figures, this.changes)
   }
 
-  get figures(): Iterable<LimitFigures> {
-    return this.#figures.values()
+  get figures(): readonly LimitFigures[] {
+    return [...this.#figures.values()]
   }
 
   /**
@@ -90,9 +108,10 @@ export class Limits {
     const counted = numbers.counted!
     const place = placeOf(limit.id, counted, key)
     if (limit.options.scope === 'local') this.#own.charge(place, counted, units)
-    else if (this.standby.isAway) this.#standIn.charge(place, numbers.share(this.standby.gateways), units)
+    else if (this.standby.isAway)
+      this.#standIn.charge(place, numbers.share(this.standby.gateways), units, counted)
     // What the store does not hear of is lost with it.
-    else void this.#turn.ask(place, { numbers: numbers.leased ?? counted, wanted: units, charged: true })
+    else void this.#turn.ask(place, { numbers: numbers.leased ?? counted, wanted: units, after: 'answer' })
   }
 
   /** Whatever is known of the store's counts is asked for again. */
@@ -101,8 +120,73 @@ export class Limits {
     this.#leases.clear()
   }
 
-  close(): Promise<unknown> {
-    return this.standby.close()
+  /**
+   * Takes a place among the requests under way, until it is released. Where nobody has to be asked, nothing is waited for. While the store
+   * is away the limit's `onStoreError` decides, and a refusal by `closed` says so.
+   */
+  hold(limit: Limit, numbers: Numbers, key: string): Hold | Refused | Promise<Hold | Refused> {
+    const { scope, onStoreError } = limit.options
+    const most = numbers.options.concurrency!
+    const place = `${limit.id}:${key}`
+    if (scope === 'local') return this.#noteHold(limit, holdHere(this.#here.take(place, most)))
+    return this.#together.take(place, most, onStoreError).then((decision) => this.#noteHold(limit, decision))
+  }
+
+  #noteHold({ figures }: Limit, decision: Hold | Refused): Hold | Refused {
+    figures[decision.isHeld ? 'allowed' : 'refused'][decision.by] += 1
+    return decision
+  }
+
+  /** Where one key of a limit stands, without counting; undefined while the store does not tell. */
+  async look(limit: Limit, key: string): Promise<Verdict | undefined> {
+    const numbers = limit.numbers()
+    if (numbers.counted === undefined) return this.#lookAtHolds(limit, numbers, key)
+    if (limit.options.scope === 'local')
+      return this.#own.look(placeOf(limit.id, numbers.counted, key), numbers.counted)
+    const counted = numbers.leased ?? numbers.counted
+    const told = await this.#turn.ask(placeOf(limit.id, counted, key), { numbers: counted, wanted: 0 })
+    return told && verdictOf({ ...told, count: told.remaining >= counted.step / unitOf(counted) ? 1 : 0 })
+  }
+
+  async #lookAtHolds(limit: Limit, numbers: Numbers, key: string): Promise<Verdict | undefined> {
+    const place = `${limit.id}:${key}`
+    const taken =
+      limit.options.scope === 'local'
+        ? this.#here.count(place)
+        : (await this.#together.peek(place)).everywhere
+    if (taken === undefined) return undefined
+    const remaining = Math.max(0, numbers.options.concurrency! - taken)
+    return { allowed: remaining > 0, remaining, retryAfterMs: 0, resetMs: 0, waitMs: 0 }
+  }
+
+  /** Sets back what was counted for one key, at every gateway. Rejects with StoreUnavailable. */
+  async reset(limit: Limit, key: string): Promise<void> {
+    const { counted } = limit.numbers()
+    // What is under way is over when it is over.
+    if (counted === undefined) return
+    const place = placeOf(limit.id, counted, key)
+    this.#own.forget(place)
+    this.#standIn.forget(place)
+    if (limit.options.scope === 'local') return
+    await this.#store.delete(place)
+    await this.changes.forget()
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#together.close(), this.standby.close(), this.changes.close()])
+  }
+
+  /** What was let through without the store is counted there, for those who asked last. */
+  #settle(): void {
+    // After a short absence others may have gone on with the store; after a long one all were away, and nobody owes what was a share.
+    const owed = this.standby.absence < 1000 ? 250_000 : 0
+    let left = settledAtMost
+    for (const { key, numbers, units } of this.#standIn.spent()) {
+      if (left-- === 0) break
+      const owing = numbers.kind === 'rate' ? { ...numbers, ahead: owed } : numbers
+      void this.#turn.ask(key, { numbers: owing, wanted: units, after: 'absence' })
+    }
+    this.#standIn.clear()
   }
 
   async #ask(limit: Limit, numbers: Numbers, place: string, counted: Rate | Quota): Promise<Said> {
@@ -150,7 +234,9 @@ export class Limits {
       limit.figures.refused.closed += 1
       throw LimitUnavailable([], { reason: 'limit_store', headers: { 'retry-after': '1' } })
     }
-    return this.#note(limit, 'local', this.#standIn.take(place, numbers.share(this.standby.gateways)))
+    const whole = numbers.leased ?? numbers.counted!
+    const share = numbers.share(this.standby.gateways)
+    return this.#note(limit, 'local', this.#standIn.take(place, share, whole))
   }
 
   #note({ figures }: Limit, source: Source, verdict: Verdict): Verdict {
@@ -162,3 +248,11 @@ export class Limits {
 /** Of another kind, another place: what one counts in is no sense to the other. */
 const placeOf = (id: string, { kind }: Rate | Quota, key: string): string =>
   kind === 'rate' ? `toll:limit:${id}:${key}` : `toll:quota:${id}:${key}`
+
+const holdHere = (place: Place | undefined): Hold | Refused =>
+  place === undefined
+    ? { isHeld: false, by: 'local' }
+    : { isHeld: true, by: 'local', release: () => place.release() }
+
+/** What one unit is in a step. */
+const unitOf = (numbers: Rate | Quota): number => (numbers.kind === 'rate' ? numbers.per : 1)

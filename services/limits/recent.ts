@@ -32,6 +32,12 @@ export class Recent<Value> {
     this.#older.delete(key)
   }
 
+  /** Those in use first. */
+  *entries(): Iterable<[key: string, value: Value]> {
+    yield* this.#recent
+    for (const entry of this.#older) if (!this.#recent.has(entry[0])) yield entry
+  }
+
   clear(): void {
     this.#recent.clear()
     this.#older.clear()

@@ -44,7 +44,7 @@ const numbers = {
   )
 }
 
-const numbersSchema = Type.Object(numbers, { ...closed, description: 'Numbers of one tier.' })
+export const numbersSchema = Type.Object(numbers, { ...closed, description: 'Numbers of one tier.' })
 
 const limit = {
   ...numbers,

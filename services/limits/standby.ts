@@ -33,6 +33,9 @@ export class Standby {
   #timer: NodeJS.Timeout | undefined
   #good = 0
   #trials = 1
+  /** Milliseconds for which the store was away the last time. */
+  absence = 0
+  #leftAt = 0
   #returnedAt = Number.NEGATIVE_INFINITY
   #isClosed = false
 
@@ -49,6 +52,7 @@ export class Standby {
     this.#good = 0
     if (this.isAway || this.#isClosed) return
     this.isAway = true
+    this.#leftAt = performance.now()
     const isRelapse = performance.now() - this.#returnedAt < relapse
     this.#trials = isRelapse ? Math.min(this.#trials * 2, mostTrials) : 1
     this.#events.onAway(cause)
@@ -88,6 +92,7 @@ export class Standby {
     if (!this.isAway || this.#good < this.#trials) return
     this.isAway = false
     this.#returnedAt = performance.now()
+    this.absence = this.#returnedAt - this.#leftAt
     this.#events.onReturn()
   }
 }

@@ -1,12 +1,13 @@
 import type { Operation, Transaction } from '../store/store.ts'
-import { charge, type Grant, grant, lifeOf, type Rate } from './bucket.ts'
+import { charge, type Grant, grant, lifeOf, type Rate, settle } from './bucket.ts'
 import { chargeTo, grantOf, parts, type Quota, type Used } from './window.ts'
 
-/** What is asked of one bucket or window: so many requests at most; or, where `charged` says so, units that were used already. */
+/** What is asked of one bucket or window: so many requests at most; or, with `after`, to count units that were used already. */
 export interface Asked {
   readonly numbers: Rate | Quota
   readonly wanted: number
-  readonly charged?: boolean
+  /** Units are counted, not asked for: beyond what a request was let through for, or let through without the store. */
+  readonly after?: 'answer' | 'absence'
 }
 
 export type Answer = Omit<Grant, 'time'>
@@ -29,8 +30,8 @@ const answerWidth = 4
 
 /** The arguments of an operation over several keys. */
 export const argsOf = (asked: readonly Asked[]): number[] =>
-  asked.flatMap(({ numbers, wanted, charged = false }) => {
-    const kind = (numbers.kind === 'rate' ? 0 : 1) + (charged ? 2 : 0)
+  asked.flatMap(({ numbers, wanted, after }) => {
+    const kind = (numbers.kind === 'rate' ? 0 : 1) + (after === undefined ? 0 : after === 'answer' ? 2 : 4)
     return numbers.kind === 'rate'
       ? [kind, wanted, numbers.per, numbers.full, numbers.step, numbers.patience, numbers.ahead]
       : [kind, wanted, numbers.units, numbers.window, numbers.step, 0, 0]
@@ -48,11 +49,17 @@ local function whole(number) return string.format('%.0f', number) end
 local function saveBucket(key, time, full)
   redis.call('SET', key, whole(time), 'PX', whole(math.ceil((time + full - now) / 1000) + 1))
 end
-local function bucket(key, charged, wanted, per, full, step, patience, ahead)
+local function bucket(key, after, wanted, per, full, step, patience, ahead)
   local time = tonumber(redis.call('GET', key) or nil)
+  if after == 4 then
+    if time then time = math.min(time + wanted * per, now + ahead)
+    else time = math.min(now, now - full + wanted * per) end
+    saveBucket(key, time, full)
+    return 0, 0, 0, 0
+  end
   if not time or now - time > full then time = now - full
   elseif time > now + ahead then time = now - step end
-  if charged then
+  if after == 2 then
     saveBucket(key, math.min(time + wanted * per, now + ahead), full)
     return 0, 0, 0, 0
   end
@@ -65,7 +72,7 @@ local function bucket(key, charged, wanted, per, full, step, patience, ahead)
   end
   return count, math.max(0, math.floor((now - time) / per)), due, math.ceil((time + full - now) / 1000)
 end
-local function window(key, charged, wanted, units, length, step)
+local function window(key, after, wanted, units, length, step)
   local part = length / ${parts}
   local current = math.floor(now / part)
   local function overAt(number) return (number + 1) * part + length end
@@ -78,10 +85,10 @@ local function window(key, charged, wanted, units, length, step)
       sum = sum + spent
     else redis.call('HDEL', key, fields[i]) end
   end
-  if charged or sum + step <= units then
-    redis.call('HINCRBY', key, whole(current), charged and wanted or step)
+  if after > 0 or (wanted > 0 and sum + step <= units) then
+    redis.call('HINCRBY', key, whole(current), after > 0 and wanted or step)
     redis.call('PEXPIRE', key, whole(math.ceil((overAt(current) - now) / 1000) + 1))
-    if charged then return 0, 0, 0, 0 end
+    if after > 0 then return 0, 0, 0, 0 end
     return 1, units - sum - step, 0, math.ceil((overAt(current) - now) / 1000)
   end
   table.sort(kept, function(a, b) return a[1] < b[1] end)
@@ -100,7 +107,7 @@ for i = 1, #KEYS do
   local a = {}
   for j = 1, ${width} do a[j] = tonumber(ARGV[(i - 1) * ${width} + j]) end
   local take = a[1] % 2 == 0 and bucket or window
-  local count, remaining, due, reset = take(KEYS[i], a[1] >= 2, a[2], a[3], a[4], a[5], a[6], a[7])
+  local count, remaining, due, reset = take(KEYS[i], a[1] - a[1] % 2, a[2], a[3], a[4], a[5], a[6], a[7])
   local at = (i - 1) * ${answerWidth}
   answers[at + 1], answers[at + 2], answers[at + 3], answers[at + 4] = count, remaining, due, reset
 end
@@ -112,11 +119,11 @@ return answers`,
       const [kind = 0, wanted = 0, a = 0, b = 0, step = 0, patience = 0, ahead = 0] = args
         .slice(at * width, (at + 1) * width)
         .map(Number)
-      const charged = kind >= 2
+      const after = kind - (kind % 2)
       const answer =
         kind % 2 === 0
-          ? askBucket(tx, key, now, charged, wanted, { kind: 'rate', per: a, full: b, step, patience, ahead })
-          : askWindow(tx, key, now, charged, wanted, { kind: 'quota', units: a, window: b, step })
+          ? askBucket(tx, key, now, after, wanted, { kind: 'rate', per: a, full: b, step, patience, ahead })
+          : askWindow(tx, key, now, after, wanted, { kind: 'quota', units: a, window: b, step })
       const { count, remaining, due, resetMs } = answer
       return [count, remaining, Math.trunc(due), resetMs]
     })
@@ -144,13 +151,14 @@ function askBucket(
   tx: Transaction,
   key: string,
   now: number,
-  charged: boolean,
+  after: number,
   wanted: number,
   rate: Rate
 ): Answer {
   const before = tx.get<number>(key)
-  if (charged) {
-    const time = charge(before, now, rate, wanted)
+  if (after > 0) {
+    const count = after === 2 ? charge : settle
+    const time = count(before, now, rate, wanted)
     tx.put(key, time, lifeOf(time, now, rate))
     return nothing
   }
@@ -163,17 +171,17 @@ function askWindow(
   tx: Transaction,
   key: string,
   now: number,
-  charged: boolean,
+  after: number,
   wanted: number,
   quota: Quota
 ): Answer {
   const before = tx.get<Used>(key) ?? []
   const life = Math.ceil((quota.window * (1 + 1 / parts)) / 1000) + 1
-  if (charged) {
+  if (after > 0) {
     tx.put(key, chargeTo(before, now, quota, wanted), life)
     return nothing
   }
-  const { used, ...answer } = grantOf(before, now, quota)
+  const { used, ...answer } = grantOf(before, now, quota, wanted)
   if (answer.count > 0) tx.put(key, used, life)
   return answer
 }

@@ -17,16 +17,17 @@ export const parts = 32
 export type Used = readonly (readonly [part: number, units: number])[]
 
 /**
- * A sliding window. What was used is counted by parts of the window and forgotten a part at a time, each once all of it is older than the
+ * A sliding window; it is only looked at where nothing is wanted. What was used is counted by parts of the window and forgotten a part at a time, each once all of it is older than the
  * window: so no window ever has more than the quota in it, and what was used comes back at most a part too late.
  */
 export function grantOf(
   used: Used,
   now: number,
-  { units, window, step }: Quota
+  { units, window, step }: Quota,
+  wanted = 1
 ): Omit<Grant, 'time'> & { used: Used } {
   const { kept, sum, current, overAt } = look(used, now, window)
-  if (sum + step <= units) {
+  if (wanted > 0 && sum + step <= units) {
     const after = spend(kept, current, step)
     const resetMs = Math.ceil((overAt(current) - now) / 1000)
     return { used: after, count: 1, remaining: units - sum - step, due: 0, resetMs }

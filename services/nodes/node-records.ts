@@ -1,4 +1,5 @@
-import { appendLua, type Operation, type Store } from '../store/store.ts'
+import { replaceRecord } from '../store/record.ts'
+import type { Store } from '../store/store.ts'
 import type { NodeOverride } from '../upstream/roster.ts'
 
 /** Names each service whose nodes were changed. */
@@ -40,29 +41,8 @@ export class NodeRecords {
   /** Writes a record and tells every gateway. False when the store has something else than `before` meanwhile. */
   write(service: string, before: string, { revision, nodes }: NodeRecord): Promise<boolean> {
     const after = JSON.stringify({ revision, nodes })
-    return this.#store.run(replace, [nodeLog, recordKey(service)], [keep, before, after, service])
+    return this.#store.run(replaceRecord, [nodeLog, recordKey(service)], [keep, before, after, service])
   }
-}
-
-/** Replaces a value that nobody changed meanwhile. KEYS log, record. ARGV keep, before ('' for none), after, event. */
-const replace: Operation<boolean> = {
-  name: 'nodes-replace',
-
-  lua: `${appendLua}
-if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
-redis.call('SET', KEYS[2], ARGV[3])
-append(KEYS[1], ARGV[4], tonumber(ARGV[1]))
-return 1
-`,
-
-  transact(tx, [log = '', key = ''], [keepMs, before, after, event]) {
-    if ((tx.get<string>(key) ?? '') !== before) return 0
-    tx.put(key, after)
-    tx.append(log, String(event), Number(keepMs))
-    return 1
-  },
-
-  decode: (raw) => raw === 1
 }
 
 function parse(text: string): NodeRecord | undefined {

@@ -1,4 +1,5 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import { type LimitState, registerLimits } from './limit-figures.ts'
 import { Durations, RouteFigures, registerAsked } from './route-figures.ts'
 import { registerServices, type ServiceFigures } from './service-figures.ts'
 
@@ -10,6 +11,7 @@ export class Metrics {
   readonly #routes = new Map<string, RouteFigures>()
   readonly #services = new Map<string, Durations>()
   #pools: readonly ServiceFigures[] = []
+  #limits: LimitState | undefined
   readonly refusals = new Counter({
     ...this.#options,
     name: 'tollkeeper_refusals_total',
@@ -85,6 +87,18 @@ export class Metrics {
     help: 'Requests that passed while the list of revocations was stale (onStale "open" or "degraded").'
   })
 
+  readonly #bansActive = new Gauge({
+    ...this.#options,
+    name: 'tollkeeper_bans_active',
+    help: 'Networks that are shut out, as this gateway knows them.'
+  })
+  readonly #bansPlaced = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_bans_placed_total',
+    help: 'Bans that this gateway has placed (run "real"), or would have placed (run "dry").',
+    labelNames: ['run'] as const
+  })
+
   constructor() {
     collectDefaultMetrics({ register: this.registry, prefix: 'tollkeeper_' })
     const routes = this.#routes
@@ -115,11 +129,25 @@ export class Metrics {
       [...this.#services].flatMap(([service, durations]) => durations.values(upstream.name, { service }))
     )
     registerServices(this.registry, () => this.#pools)
+    registerLimits(this.registry, () => this.#limits)
   }
 
   /** Takes over which services there are at this moment. */
   noteServices(services: readonly ServiceFigures[]): void {
     this.#pools = services
+  }
+
+  /** Takes over how many bans there are. */
+  noteBans({ active, placed, dry }: BanFigures): void {
+    this.#bansActive.set(active)
+    this.#bansPlaced.reset()
+    this.#bansPlaced.inc({ run: 'real' }, placed)
+    this.#bansPlaced.inc({ run: 'dry' }, dry)
+  }
+
+  /** Takes over how the limits stand at this moment. */
+  noteLimits(state: LimitState): void {
+    this.#limits = state
   }
 
   /** The figures of a route by its id; "-" for requests that met none. The same before and after a reload. */
@@ -150,6 +178,12 @@ function found<Value>(map: Map<string, Value>, key: string, make: () => Value): 
   const value = map.get(key) ?? make()
   map.set(key, value)
   return value
+}
+
+interface BanFigures {
+  readonly active: number
+  readonly placed: number
+  readonly dry: number
 }
 
 interface RevocationFigures {

@@ -243,3 +243,24 @@ async function statuses({ origin }: Built, ...requests: Record<string, string>[]
   for (const headers of requests) seen.push((await ask('GET', `${origin}/a`, { headers })).status)
   return seen
 }
+
+t.test(
+  'a tier named by a claim has numbers of its own, and who is of no known tier has those of the limit',
+  async (t) => {
+    const limit = {
+      qps: 0.01,
+      slack: 0,
+      by: 'subject',
+      tiers: { claim: 'plan', of: { gold: { qps: 0.01, slack: 2 }, free: { qps: 0.02, slack: 1 } } }
+    }
+    const built = await corridor(t, { routes: [{ id: 'a', path: '/a', limit }] })
+    const many = (subject: string, claims: object) => Array(4).fill(user(subject, claims))
+    t.same(await statuses(built, ...many('ann', { plan: 'gold' })), [200, 200, 200, 429])
+    t.same(await statuses(built, ...many('bob', { plan: 'free' })), [200, 200, 429, 429])
+    t.same(await statuses(built, ...many('cid', { plan: 'silver' })), [200, 429, 429, 429])
+    t.same(await statuses(built, ...many('dan', { plan: ['gold'] })), [200, 429, 429, 429])
+    t.same(await statuses(built, ...many('eve', {})), [200, 429, 429, 429])
+    const shown = await ask('GET', `${built.origin}/a`, { headers: user('fay', { plan: 'free' }) })
+    t.equal(shown.headers.get('ratelimit-policy'), '"a";q=1;w=50')
+  }
+)
