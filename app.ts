@@ -47,6 +47,7 @@ import { InFlight } from './services/in-flight.ts'
 import { limitOptions } from './services/limits/check.ts'
 import type { NodeOverrides } from './services/nodes/node-overrides.ts'
 import { openNodeOverrides } from './services/nodes/open.ts'
+import { pressureOf } from './services/pressure/pressure.ts'
 import type { Runtime } from './services/runtime/runtime.ts'
 import { runtimeSlice } from './services/runtime/slice.ts'
 import type { ServiceRegistry, Services } from './services/services.ts'
@@ -156,7 +157,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const activate = () => {
       for (const pool of served.pools.values()) pool.activate()
     }
-    return { loaded, app, admin, inFlight: new InFlight(), activate, close }
+    return { loaded, app, admin, inFlight: new InFlight(pressureOf(services).underWay), activate, close }
   } catch (error) {
     await close()
     throw error
@@ -180,7 +181,7 @@ async function buildApp(
   opened: FastifyInstance[]
 ): Promise<{ readonly app: FastifyInstance; readonly serving: Serving }> {
   const isDoor = doorsOf(config.auth)
-  const open = exchangeOpener(table, isDoor)
+  const open = exchangeOpener(table, isDoor, config.listen)
   let plans: Plans = new ByRoute()
   const app = newCorridor({
     log: process.log,

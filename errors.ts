@@ -116,6 +116,13 @@ export const BodyTooLarge = kind(
   false,
   'The body is larger than the %s this route takes.'
 )
+export const URITooLong = kind(
+  'URI_TOO_LONG',
+  414,
+  'client',
+  false,
+  'The request target is longer than the %s the gateway takes.'
+)
 export const UnsupportedMediaType = kind(
   'UNSUPPORTED_MEDIA_TYPE',
   415,
@@ -157,6 +164,13 @@ export const HeadersTooLarge = kind(
   'client',
   false,
   'The request line and headers are larger than the gateway takes.'
+)
+export const TooManyHeaders = kind(
+  'TOO_MANY_HEADERS',
+  431,
+  'client',
+  false,
+  'The request has more than the %s headers the gateway takes.'
 )
 export const Internal = kind('INTERNAL', 500, 'gateway', false, 'The gateway failed.')
 export const NotImplemented = kind('NOT_IMPLEMENTED', 501, 'client', false, 'The gateway does not speak %s.')

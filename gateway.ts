@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig } from './app.ts'
@@ -7,16 +7,14 @@ import { renderMistakes } from './config/frame.ts'
 import { ConfigError } from './config/mistake.ts'
 import { toWait } from './config/units.ts'
 import { type ConfigWatch, watchConfig } from './config/watch.ts'
-import type { Problem } from './errors.ts'
 import { cutOff } from './plugins/corridor.ts'
 import { metricsOf } from './plugins/metrics.ts'
 import { causeCode } from './plugins/problem.ts'
 import type { Control, ReloadResult } from './routes/admin/control.ts'
-import { bePatient, createListener, listening, originOf } from './routes/listener.ts'
+import { Front, type Side } from './routes/front.ts'
 import { newMemory } from './routes/memory.ts'
 import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
-import type { Turns } from './routes/turns.ts'
-import { guardWire, stopAccepting } from './routes/wire.ts'
+import { stopAccepting } from './routes/wire.ts'
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
 import type { LineWriter } from './services/telemetry/line-writer.ts'
@@ -59,10 +57,9 @@ export class Gateway implements Control {
   /** Configs that were replaced and still have requests under way. */
   readonly #replaced = new Set<Generation>()
   readonly #runtime: Runtime
-  /** Knows which answers are not out yet, whichever config they belong to. */
-  readonly #turns: Turns[] = []
   #speech: Speech | undefined
-  #servers: { public: Server; admin: Server } | undefined
+  /** Knows which answers are not out yet, whichever config they belong to. */
+  #front: Front | undefined
   #current: Generation | undefined
   #watcher: ConfigWatch | undefined
   #reloading: Promise<unknown> = Promise.resolve()
@@ -114,7 +111,7 @@ export class Gateway implements Control {
 
   /** Where it listens really, ports resolved. */
   get addresses(): { public: string; admin: string } {
-    return { public: originOf(this.#servers!.public), admin: originOf(this.#servers!.admin) }
+    return this.#front!.addresses
   }
 
   get log(): Log {
@@ -155,7 +152,7 @@ export class Gateway implements Control {
         await next.close()
         return this.#lastReload!
       }
-      for (const server of Object.values(this.#servers!)) bePatient(server, loaded.value.listen)
+      this.#front!.hold(loaded.value)
       this.#current = next
       next.activate()
       this.#retire(current)
@@ -205,26 +202,16 @@ export class Gateway implements Control {
   }
 
   async #listen(config: Values): Promise<void> {
-    const servers = { public: createListener(config.listen), admin: createListener(config.listen) }
-    this.#servers = servers
-    const problemBase = () => this.config.value.problem.base
-    for (const [server, side] of [
-      [servers.public, 'app'],
-      [servers.admin, 'admin']
-    ] as const) {
-      const turns = guardWire(server, {
-        problemBase,
-        onRequest: (request, response) => this.#serve(side, request, response),
-        onRefused: (problem, requestId) => this.#noteRefused(side, problem, requestId),
-        ...(side === 'app' && { onUpgrade: (request, socket, head) => this.#upgrade(request, socket, head) })
-      })
-      this.#turns.push(turns)
-    }
-    await listening(servers.public, config.listen.public)
-    await listening(servers.admin, config.listen.admin)
+    this.#front = new Front(config, {
+      log: this.#speech!.log,
+      metrics: metricsOf(this.#lease),
+      onRequest: (side, request, response) => this.#serve(side, request, response),
+      onUpgrade: (request, socket, head) => this.#upgrade(request, socket, head)
+    })
+    await this.#front.listen(config)
   }
 
-  #serve(side: 'app' | 'admin', request: IncomingMessage, response: ServerResponse): void {
+  #serve(side: Side, request: IncomingMessage, response: ServerResponse): void {
     const generation = this.#current!
     generation.inFlight.enter()
     response.on('close', generation.inFlight.leave)
@@ -232,22 +219,9 @@ export class Gateway implements Control {
     generation[side].routing(request, response)
   }
 
-  /** What was never a request has no exchange: it is counted and logged here. */
-  #noteRefused(
-    listener: 'app' | 'admin',
-    { code, reason, statusCode: status }: Problem,
-    requestId: string
-  ): void {
-    metricsOf(this.#lease).refusals.inc({ code, reason: reason ?? '-' })
-    this.#speech!.log.info(
-      { requestId, listener, status, verdict: code, reason },
-      'refused before it was a request'
-    )
-  }
-
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
     if (!isWebSocket(request)) {
-      ignoreUpgrade(this.#servers!.public, request, socket, head)
+      ignoreUpgrade(this.#front!.public, request, socket, head)
       return
     }
     const generation = this.#current!
@@ -263,18 +237,18 @@ export class Gateway implements Control {
     this.#watcher?.close()
     const { delay, timeout } = this.config.value.shutdown
     await new Promise((resolve) => setTimeout(resolve, toWait(delay)))
-    const underWay = () => this.#turns.flatMap((turns) => [...turns.underWay()])
-    for (const response of underWay()) response.shouldKeepAlive = false
-    await stopAccepting(this.#servers!.public, lastCall)
+    const front = this.#front!
+    for (const response of front.underWay()) response.shouldKeepAlive = false
+    await stopAccepting(front.public, lastCall)
     const generations = [this.#current!, ...this.#replaced]
     await Promise.all(generations.map(({ inFlight }) => inFlight.idle(toWait(timeout))))
-    underWay().forEach(cutOff)
+    for (const response of front.underWay()) cutOff(response, 'shutdown')
     await this.#abandon()
   }
 
   async #abandon(): Promise<void> {
     this.#watcher?.close()
-    for (const server of Object.values(this.#servers ?? {})) {
+    for (const server of this.#front?.servers ?? []) {
       server.close()
       server.closeAllConnections()
     }

@@ -23,9 +23,19 @@ export const listen = {
             default: '10s',
             description: 'A request head that is not complete by then gets 408.'
           }),
+          body: Duration({
+            default: '30s',
+            description:
+              'A request body that brings no byte for so long, while it is waited for, gets 408; 0s for no bound.'
+          }),
           request: Duration({
             default: '5m',
             description: 'A request whose body is not complete by then is cut off; 0s for no bound.'
+          }),
+          send: Duration({
+            default: '30s',
+            description:
+              'A client that takes nothing of what is ready for it for so long is cut off; 0s for no bound. Silence where nothing is ready, as on an event stream, does not count.'
           }),
           keepAlive: Duration({
             default: '65s',
@@ -37,6 +47,30 @@ export const listen = {
       maxHead: Size({
         default: '16KiB',
         description: 'Longest request line and headers together; more gets 431.'
+      }),
+      maxHeaders: Type.Integer({
+        default: 100,
+        minimum: 1,
+        maximum: 100_000,
+        description: 'Most headers of a request; more gets 431.'
+      }),
+      maxURL: Size({
+        default: '8KiB',
+        description: 'Longest request target, path and query together; more gets 414.'
+      }),
+      maxConnections: Type.Integer({
+        default: 20_000,
+        minimum: 1,
+        maximum: 10_000_000,
+        description:
+          'Most connections of clients at once, at each listener of each process; one more is closed before it is read.'
+      }),
+      connectionsPerAddress: Type.Integer({
+        default: 1000,
+        minimum: 1,
+        maximum: 10_000_000,
+        description:
+          'Most connections of one address (IPv6: its /64) at once, at each listener of each process; one more is closed before it is read. Peers in guard.trustedProxies have no such bound.'
       })
     },
     {

@@ -7,6 +7,7 @@ import Fastify, {
   LogController
 } from 'fastify'
 import { Pace } from '../config/pace.ts'
+import type { Problem } from '../errors.ts'
 import type { Services } from '../services/services.ts'
 import { ByRoute } from './by-route.ts'
 import type { Exchange, Finisher, RouteInfo, Step, StepOf } from './plugin.ts'
@@ -35,14 +36,23 @@ export interface CorridorOptions {
   readonly open: (raw: IncomingMessage) => Exchange
   /** The path under which the app's own router knows the request. */
   readonly pathOf: (exchange: Exchange) => string
+  /** Most bytes of a body that the app reads itself, where a door says nothing of its own. */
+  readonly maxBody?: number
 }
 
 const kExchange = Symbol('exchange')
+const kId = Symbol('id')
 
-type Opened = IncomingMessage & { [kExchange]: Exchange }
+type Opened = IncomingMessage & { [kExchange]: Exchange; [kId]: string }
 
 /** A Fastify app whose requests carry an exchange from their first moment to their last. */
-export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): FastifyInstance {
+export function newCorridor({
+  log,
+  accessLog,
+  open,
+  pathOf,
+  maxBody = 64 * 1024
+}: CorridorOptions): FastifyInstance {
   const app = Fastify({
     // With a logger of its own Fastify listens to each response only to log it, and makes a child logger for each request; ours is put in
     // its place below, and names the request id where it matters.
@@ -52,7 +62,7 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
     requestIdHeader: false,
     genReqId: makeRequestIds(),
     return503OnClosing: false,
-    bodyLimit: 64 * 1024,
+    bodyLimit: maxBody,
     // Schemas here are our own: to compile the schema of schemas takes longer than all else of an app.
     ajv: { customOptions: { validateSchema: false } },
     rewriteUrl: (raw) => {
@@ -68,7 +78,9 @@ export function newCorridor({ log, accessLog, open, pathOf }: CorridorOptions): 
   app.decorate('payloadHooks', notePayloadHooks(app))
   app.decorateRequest('exchange')
   app.addHook('onRequest', (request, reply, done) => {
-    request.exchange = (request.raw as Opened)[kExchange]
+    const raw = request.raw as Opened
+    request.exchange = raw[kExchange]
+    raw[kId] = request.id
     // A response closes once, so `once` and what it allocates are not needed.
     reply.raw.on('close', () => finish(finishers, request, reply.raw))
     done()
@@ -94,16 +106,29 @@ function finish(
 ): void {
   const { exchange } = request
   exchange.answering?.onClose()
-  const status = headersSent ? statusCode : 499
+  // Where nothing was sent, the client left, unless it was refused past the app.
+  const status = headersSent || exchange.verdict !== 'allowed' ? statusCode : 499
   if (!writableFinished && status !== 101) exchange.reason ??= 'client_left'
   const now = performance.now()
   for (const finish of finishers) finish(request, status, now)
 }
 
 /** Notes that it is the gateway that ends this request, which leaves before its answer is out. */
-export function cutOff({ req }: ServerResponse): void {
+export function cutOff({ req }: ServerResponse, reason: string): void {
   const exchange: Exchange | undefined = (req as Opened)[kExchange]
-  if (exchange !== undefined) exchange.reason ??= 'shutdown'
+  if (exchange !== undefined) exchange.reason ??= reason
+}
+
+/** Notes a refusal that reaches the client past the app; the id of the request, or undefined for one that was never in an app. */
+export function refusePast(response: ServerResponse, problem: Problem): string | undefined {
+  const raw = response.req as Opened
+  const id: string | undefined = raw[kId]
+  if (id === undefined) return undefined
+  const exchange = raw[kExchange]
+  exchange.verdict = problem.code
+  exchange.reason = problem.reason
+  response.statusCode = problem.statusCode
+  return id
 }
 
 /** Sets each plugin up, in order, and asks it for its step on every route; `fields` are the route's with what the plugins read. */

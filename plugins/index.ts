@@ -7,6 +7,7 @@ import { doorLimit } from './door-limit.ts'
 import { guard } from './guard/guard.ts'
 import { metrics } from './metrics.ts'
 import { oneTime } from './one-time.ts'
+import { pressure } from './pressure.ts'
 import { problem } from './problem.ts'
 import { limitByService, limitBySubject, limitEarly } from './rate-limit/rate-limit.ts'
 import { redis } from './redis.ts'
@@ -21,6 +22,7 @@ export const plugins = [
   problem,
   requestId,
   redis,
+  pressure,
   guard,
   cors,
   doorLimit,

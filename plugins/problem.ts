@@ -103,7 +103,8 @@ function note(request: FastifyRequest, problem: Problem): void {
   const { exchange } = request
   exchange.verdict = problem.code
   exchange.reason = problem.reason
-  if (problem.statusCode < 500) return
+  // Who is too busy for a request is too busy for a second line about it.
+  if (problem.statusCode < 500 || problem.code === 'OVERLOADED') return
   const { cause } = problem
   const fields = {
     requestId: request.id,

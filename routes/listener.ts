@@ -22,8 +22,10 @@ export function createListener(patience: Patience): Server {
   return server
 }
 
-/** Timeouts of a reloaded config count from now on, also for connections that are open. */
-export function bePatient(server: Server, { timeouts }: Patience): void {
+/** Timeouts of a reloaded config count from now on, also for connections that are open; the size of a head counts for new ones. */
+export function bePatient(server: Server, { timeouts, maxHead }: Patience): void {
+  // Read by Node for each new connection.
+  ;(server as { maxHeaderSize?: number }).maxHeaderSize = toBytes(maxHead)
   server.headersTimeout = toMilliseconds(timeouts.head)
   server.requestTimeout = toMilliseconds(timeouts.request)
   // Node adds a second of its own, and warns for each connection when a timer cannot wait for so long.

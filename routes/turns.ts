@@ -40,6 +40,20 @@ export class Turns {
     return (socket as Lined)[kLine]?.last
   }
 
+  /** Whether the client could send more of a body that somebody is reading, to a request that has no answer yet or has all of it. */
+  awaitsBody(socket: Socket): boolean {
+    const last = (socket as Lined)[kLine]?.last
+    if (last === undefined) return false
+    const { complete, readableFlowing } = last.req
+    // What is not read is held up by us, or was not asked for.
+    return !complete && readableFlowing === true && (!last.headersSent || last.writableEnded)
+  }
+
+  /** The answer that is being sent. */
+  current(socket: Socket): ServerResponse | undefined {
+    return (socket as Lined)[kLine]?.open[0]
+  }
+
   /** Calls `then` once all answers are out, if the connection is still good. Node's server may have let go of the socket. */
   afterAll(socket: Socket, then: () => void): void {
     // Without a listener, a client that resets its connection would end the process.

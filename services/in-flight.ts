@@ -2,6 +2,12 @@
 export class InFlight {
   #count = 0
   #waiting: (() => void)[] = []
+  readonly #all: InFlight | undefined
+
+  /** What is counted here counts in `all` as well. */
+  constructor(all?: InFlight) {
+    this.#all = all
+  }
 
   get count(): number {
     return this.#count
@@ -9,10 +15,12 @@ export class InFlight {
 
   readonly enter = (): void => {
     this.#count += 1
+    this.#all?.enter()
   }
 
   readonly leave = (): void => {
     this.#count -= 1
+    this.#all?.leave()
     if (this.#count > 0) return
     const waiting = this.#waiting
     this.#waiting = []

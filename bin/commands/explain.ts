@@ -52,7 +52,7 @@ export function explainCommand(program: Command): void {
       const { value: config } = loaded
       const table = compileTable(config.routes)
       const isDoor = doorsOf(config.auth)
-      const exchange = exchangeOpener(table, isDoor)(askedRequest(method, url, lines))
+      const exchange = exchangeOpener(table, isDoor, config.listen)(askedRequest(method, url, lines))
       const { path, resource, refusal } = exchange
       const route = table.routes.find((candidate) => candidate === exchange.route)
       if (route === undefined) {

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Size } from '../../config/units.ts'
 import { Forbidden, Unauthenticated } from '../../errors.ts'
 import { bearerOf } from '../../plugins/authenticate/bearer.ts'
 import type { Principal } from '../../plugins/plugin.ts'
@@ -25,6 +26,10 @@ export const adminSlice = {
         default: '.toll/admin-token',
         minLength: 1,
         description: 'File (mode 0600) with the token that the `toll` command on this machine uses.'
+      }),
+      maxBody: Size({
+        default: '64KiB',
+        description: 'Largest request body the admin API takes; more is answered with 413.'
       })
     },
     { additionalProperties: false, default: {}, description: 'Access to the admin listener.' }
@@ -34,6 +39,7 @@ export const adminSlice = {
 export interface AdminOptions {
   readonly token?: string
   readonly tokenPath: string
+  readonly maxBody: string
 }
 
 /** Checks an access token of the gateway's own for the admin API; rejects with a problem. */

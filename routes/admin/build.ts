@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { Pace } from '../../config/pace.ts'
+import { toBytes } from '../../config/units.ts'
 import { type CorridorOptions, newCorridor } from '../../plugins/corridor.ts'
 import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
 import type { PlacedLimit } from '../../plugins/plugin.ts'
@@ -17,6 +18,7 @@ import type { Services } from '../../services/services.ts'
 import type { LineWriter } from '../../services/telemetry/line-writer.ts'
 import type { Pool } from '../../services/upstream/pool.ts'
 import { registerHealth } from '../health.ts'
+import type { HeadBounds } from '../table/bounds.ts'
 import { compileTable, type Table } from '../table/compile.ts'
 import { exchangeOpener } from '../table/exchange.ts'
 import { type AdminOptions, adminToken, guardAdmin, takeEmptyBodies } from './admin.ts'
@@ -40,6 +42,7 @@ export interface AdminParts {
   readonly config: {
     readonly problem: Parameters<typeof problem.setup>[1]
     readonly doors: Parameters<typeof doorLimit.setup>[1]
+    readonly listen: HeadBounds
     readonly admin: AdminOptions
     readonly guard: { readonly allow: readonly string[]; readonly ban: BanOptions }
     readonly auth?: AuthOptions | undefined
@@ -71,8 +74,9 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   const pace = new Pace()
   const admin = newCorridor({
     log,
+    maxBody: toBytes(config.admin.maxBody),
     accessLog: { writer: parts.lines, format: parts.format },
-    open: exchangeOpener(noRoutes, () => true),
+    open: exchangeOpener(noRoutes, () => true, config.listen),
     pathOf: ({ path, query }) => path + query
   })
   parts.opened.push(admin)

@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { toMilliseconds } from '../../config/units.ts'
+import { toBytes, toMilliseconds } from '../../config/units.ts'
 import { InvalidGrant, isProblem } from '../../errors.ts'
 import { bearerOf } from '../../plugins/authenticate/bearer.ts'
 import { signAccess } from '../../plugins/authenticate/jwt.ts'
@@ -19,7 +19,6 @@ import { CookieDoors } from './cookie-doors.ts'
 import { jwksPath } from './doors.ts'
 import { refuseOtherMethods } from './methods.ts'
 
-const bodyLimit = 8192
 const maxAgentLength = 160
 
 /** The doors for users: sign in, refresh, sign out, see who and where one is signed in, and the public keys. */
@@ -32,7 +31,7 @@ export async function registerAuth(
   const identity = await openIdentity(auth, services, (sentence) => app.log.warn(sentence))
   if (auth.unsafeGet) app.log.warn('"auth.unsafeGet" is on: any page can sign out a user by a link.')
   await app.register(async (doors) => {
-    await takeBodies(doors, bodyLimit)
+    await takeBodies(doors, toBytes(auth.maxBody))
     const closeOthers = refuseOtherMethods(doors)
     const cookies = new CookieDoors(identity, auth)
     tokenDoors(doors, auth, identity, cookies)
@@ -51,7 +50,7 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
 
   if (identity.hasUsers) {
     const deviceAge = toMilliseconds(auth.lockout.device) / 1000
-    app.post(paths.login, { bodyLimit, config: guardedAs(app, 'login') }, async (request, reply) => {
+    app.post(paths.login, { config: guardedAs(app, 'login') }, async (request, reply) => {
       const name = textField(request.body, 'username')
       const password = textField(request.body, 'password')
       const wantsCookies = cookies.wants(request)
@@ -73,7 +72,6 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
     app.route({
       url: paths.refresh,
       method,
-      bodyLimit,
       config: guardedAs(app, 'refresh'),
       handler: async (request, reply) => {
         const token = refreshTokenField(request.body) ?? bearerOf(request.raw)
@@ -94,7 +92,6 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
   app.route({
     url: paths.logout,
     method,
-    bodyLimit,
     handler: async (request, reply) => {
       const { propagated } = await identity.end(await sessionToEnd(request, reply))
       if (refreshTokenField(request.body) === undefined) cookies.clear(request, reply)
@@ -127,7 +124,7 @@ function tokenDoors(app: FastifyInstance, auth: AuthOptions, identity: Identity,
     return session
   }
 
-  app.post(paths.logoutAll, { bodyLimit, onRequest }, async (request, reply) => {
+  app.post(paths.logoutAll, { onRequest }, async (request, reply) => {
     const { propagated } = await identity.endUser(principalOf(request).subject)
     cookies.clear(request, reply)
     return ended(reply, propagated)

@@ -177,6 +177,11 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
     this.breakOff(problem)
   }
 
+  /** The listener watches over clients that do not take what is ready for them. */
+  get isClientBehind(): boolean {
+    return (this.reply.raw.socket?.writableLength ?? 0) > 0
+  }
+
   /** The exchange is over; where the client left before the answer's end, what the service does for it is not wanted any more. */
   onClose(): void {
     if (this.request.exchange.principal !== undefined) this.plan.open.remove(this)

@@ -75,14 +75,6 @@ export class DirectCall extends Call {
     // A string goes into the same write as the head; latin1 keeps every byte.
     if (rest === '') raw.end()
     else raw.end(rest, 'latin1')
-    // The service is done and its clock stopped; a client that does not fetch the rest has one as well.
-    if (raw.writableLength > 0 && this.idle > 0) {
-      const timer = setTimeout(() => {
-        this.request.exchange.reason = 'send_timeout'
-        raw.destroy()
-      }, this.idle).unref()
-      raw.once('close', () => clearTimeout(timer))
-    }
   }
 
   /**

@@ -111,6 +111,10 @@ class Turn implements PoolRequest, AnswerSink, Sent {
     this.#call.onEnd(trailers)
   }
 
+  get isClientBehind(): boolean {
+    return this.#call.isClientBehind === true
+  }
+
   onFailure(failure: Failure): void {
     if (this.#isCancelled) return
     this.#body?.stop()

@@ -77,14 +77,6 @@ export class RelayedCall extends Call {
 
   protected endAnswer(): void {
     if (!this.#body.readableEnded) this.#body.push(null)
-    const { raw } = this.reply
-    if (raw.writableFinished || this.idle === 0) return
-    // The service is done and its clock stopped; a client that does not fetch the rest has one as well.
-    const timer = setTimeout(() => {
-      this.request.exchange.reason = 'send_timeout'
-      raw.destroy()
-    }, this.idle).unref()
-    raw.once('close', () => clearTimeout(timer))
   }
 
   /** Fastify breaks the client's connection, or sends the problem where nothing of the answer is out yet. */

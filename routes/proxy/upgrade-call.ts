@@ -4,6 +4,7 @@ import type { HandshakeSink } from '../../services/transport/handshake.ts'
 import type { Outgoing, Sent } from '../../services/transport/transport.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
 import { sendUpgrade } from '../../services/upstream/upgrade.ts'
+import { stopWatching } from '../connections.ts'
 import { type OwnHeaders, switchHeaders } from './answer-headers.ts'
 import { DirectCall } from './direct-call.ts'
 import { openTunnel } from './open-tunnel.ts'
@@ -42,6 +43,7 @@ export class UpgradeCall extends DirectCall implements HandshakeSink {
     raw.writeHead(101, reason, switchHeaders(headers, own, this.hidesCookies))
     raw.flushHeaders()
     raw.detachSocket(client)
+    stopWatching(client)
     const tunnel = openTunnel(this.plan, this.request.exchange, [client, socket], this.idle)
     tunnel.feed({ fromClient: early, fromUpstream: rest })
     // The exchange is over for everybody who counts them; the tunnel may last for days.

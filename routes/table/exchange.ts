@@ -8,6 +8,7 @@ import {
 } from '../../errors.ts'
 import type { Exchange } from '../../plugins/plugin.ts'
 import { makeTraceparents } from '../../plugins/request-id.ts'
+import { type HeadBounds, type HeadRefusal, headRefusalOf } from './bounds.ts'
 import type { Table } from './compile.ts'
 import { condemn, framingRefusal } from './framing.ts'
 import { type Ask, match } from './match.ts'
@@ -18,24 +19,37 @@ import { Authorities, parseTarget, type Target } from './target.ts'
 /**
  * What opens the exchange of one request: reads its target, brings the path to its one normal form and finds the route. Never throws;
  * what is wrong is `refusal`, for the corridor to throw after the request has its id and its place in the log.
- * `isDoor` says which paths the gateway answers itself: they have no route.
+ * `isDoor` says which paths the gateway answers itself: they have no route. Without `bounds` a head may be as large as the parser takes.
  */
 export function exchangeOpener(
   table: Table,
-  isDoor: (resource: string) => boolean
+  isDoor: (resource: string) => boolean,
+  bounds?: HeadBounds
 ): (raw: IncomingMessage) => Exchange {
   const traceparentOf = makeTraceparents()
-  const authorities = new Authorities()
-  return (raw) => open(raw, newExchange(raw, traceparentOf(raw)), { table, isDoor, authorities })
+  const served: Served = {
+    table,
+    isDoor,
+    authorities: new Authorities(),
+    headRefusal: bounds === undefined ? () => undefined : headRefusalOf(bounds)
+  }
+  return (raw) => open(raw, newExchange(raw, traceparentOf(raw)), served)
 }
 
 interface Served {
   readonly table: Table
   readonly isDoor: (resource: string) => boolean
   readonly authorities: Authorities
+  readonly headRefusal: HeadRefusal
 }
 
-function open(raw: IncomingMessage, exchange: Exchange, { table, isDoor, authorities }: Served): Exchange {
+function open(raw: IncomingMessage, exchange: Exchange, served: Served): Exchange {
+  const { table, isDoor, authorities } = served
+  exchange.refusal = served.headRefusal(raw)
+  if (exchange.refusal !== undefined) {
+    condemn(raw.socket)
+    return exchange
+  }
   exchange.refusal = framingRefusal(raw)
   if (exchange.refusal !== undefined) condemn(raw.socket)
   const target = parseTarget(raw.url ?? '/', raw.headers.host, authorities)

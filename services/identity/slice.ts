@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox'
-import { Duration } from '../../config/units.ts'
+import { Duration, Size } from '../../config/units.ts'
 import { apiKeysSlice } from './api-keys/slice.ts'
 import { cookieSlice } from './cookies/slice.ts'
 import { issuersSlice } from './issuers/slice.ts'
@@ -80,6 +80,10 @@ export const authSlice = Type.Object(
       },
       { ...closed, default: {}, description: 'Where the doors of the gateway are.' }
     ),
+    maxBody: Size({
+      description: 'Largest request body the doors take; more is answered with 413.',
+      default: '8KiB'
+    }),
     fields: Type.Union(
       [
         Type.Literal('snake', { description: 'As RFC 6749: `access_token`.' }),

@@ -18,6 +18,24 @@ export class Metrics {
     help: 'Requests the gateway refused or failed itself, by problem code and internal reason.',
     labelNames: ['code', 'reason'] as const
   })
+  readonly connections = new Gauge({
+    ...this.#options,
+    name: 'tollkeeper_client_connections',
+    help: 'Connections of clients that are open, WebSockets among them, by listener (public, admin).',
+    labelNames: ['listener'] as const
+  })
+  readonly connectionsRefused = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_client_connections_refused_total',
+    help: 'Connections closed before anything of them was read, by listener and reason (too_many, too_many_of_address).',
+    labelNames: ['listener', 'reason'] as const
+  })
+  readonly slowReaders = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_slow_readers_cut_total',
+    help: 'Connections cut off because the client took nothing of what was ready for it, by listener.',
+    labelNames: ['listener'] as const
+  })
   readonly canaries = new Counter({
     ...this.#options,
     name: 'tollkeeper_canary_requests_total',

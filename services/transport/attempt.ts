@@ -179,7 +179,8 @@ export class Attempt implements Job, Waiter, Sent {
         this.#giveUp('timeout', 'response_timeout')
         break
       case 'body':
-        if (this.#isPaused) this.#giveUp('slow-client', 'send_timeout')
+        if (this.#isPaused && this.#sink.isClientBehind === true) this.#refresh()
+        else if (this.#isPaused) this.#giveUp('slow-client', 'send_timeout')
         else this.#giveUp('timeout', 'idle_timeout')
         break
     }

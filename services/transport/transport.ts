@@ -64,6 +64,8 @@ export interface AnswerSink {
   onFlush(): void
   onEnd(trailers: string[]): void
   onFailure(failure: Failure): void
+  /** True while it is the client that holds the answer up, and somebody else's task to be impatient with it. */
+  readonly isClientBehind?: boolean
 }
 
 /** Hold on an exchange under way. */

@@ -68,6 +68,7 @@ t.test('no sick node holds up another service', async (t) => {
   const sick = await Promise.all(Object.values(sicknesses).map((begin) => begin(t)))
   const names = sick.map((_, index) => `sick-${index}`)
   const gateway = await startOwnProcess(t, {
+    listen: { connectionsPerAddress: 10_000 },
     store: { driver: 'embedded', path: 'store' },
     services: {
       well: { nodes: [well.url], timeouts },

@@ -164,9 +164,10 @@ t.test('the body limit holds for proxied bodies, announced or chunked', async (t
 t.test('no header is dropped silently: all arrive, or the request is refused', async (t) => {
   const { heads, send } = await asked(t)
   const many = (count: number) => Array.from({ length: count }, (_, index) => `x${index}: 1\r\n`).join('')
-  t.match(await send(many(1500)), /^HTTP\/1\.1 200 /)
-  t.equal(heads.join('').match(/\r\nx\d+: 1/g)?.length, 1500)
+  t.match(await send(many(95)), /^HTTP\/1\.1 200 /)
+  t.equal(heads.join('').match(/\r\nx\d+: 1/g)?.length, 95)
   heads.length = 0
+  t.match(await send(many(1500)), /^HTTP\/1\.1 431 /)
   t.match(await send(many(5000)), /^HTTP\/1\.1 431 /)
   t.equal(heads.length, 0)
 })

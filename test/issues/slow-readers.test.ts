@@ -3,10 +3,11 @@ import t from 'tap'
 import { startGateway } from '../support/gateway.ts'
 import { configFor, exchange, httpUpstream, rawUpstream } from '../support/upstream.ts'
 
-t.test('a client that does not fetch what is ready for it is let go after the idle timeout', async (t) => {
+const impatient = { public: '127.0.0.1:0', admin: '127.0.0.1:0', timeouts: { send: '300ms' } }
+
+t.test('a client that does not fetch what is ready for it is let go after timeouts.send', async (t) => {
   const up = await httpUpstream(t, (_request, response) => response.end(Buffer.alloc(60_000)))
-  const service = { timeouts: { idle: '300ms' } }
-  const { origin, log } = await startGateway(t, configFor([up.url], { service }))
+  const { origin, log } = await startGateway(t, { ...configFor([up.url]), listen: impatient })
   const client = connect({ host: '127.0.0.1', port: Number(new URL(origin).port) })
   client.on('error', () => {})
   t.teardown(() => client.destroy())
@@ -22,8 +23,7 @@ t.test('a client that does not fetch what is ready for it is let go after the id
 
 t.test('the log does not blame the service for a client that stopped reading', async (t) => {
   const up = await httpUpstream(t, (_request, response) => response.end(Buffer.alloc(30_000_000)))
-  const service = { timeouts: { idle: '300ms' } }
-  const { origin, log } = await startGateway(t, configFor([up.url], { service }))
+  const { origin, log } = await startGateway(t, { ...configFor([up.url]), listen: impatient })
   const client = connect({ host: '127.0.0.1', port: Number(new URL(origin).port) })
   client.on('error', () => {})
   t.teardown(() => client.destroy())

@@ -65,7 +65,7 @@ t.test(
       nonsense: ['\u0016\u0003\u0001\u0000hello\r\n\r\n', 400],
       'a chunk size with a sign': [`POST / HTTP/1.1\r\nHost: a\r\n${chunked}\r\n\r\n-1\r\n\r\n`, 400],
       'a head larger than the limit': [`GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-      'a line larger than the limit': [`GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 431],
+      'a line larger than the limit': [`GET /${'x'.repeat(20_000)} HTTP/1.1\r\nHost: a\r\n\r\n`, 414],
       TRACE: ['TRACE / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n', 501],
       CONNECT: ['CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n', 501],
       'absolute form for another host': ['GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n', 400],

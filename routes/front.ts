@@ -1,0 +1,107 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Problem } from '../errors.ts'
+import { trustList } from '../plugins/guard/client-address.ts'
+import type { Log } from '../services/telemetry/log.ts'
+import type { Metrics } from '../services/telemetry/metrics.ts'
+import { Spell } from '../services/telemetry/spell.ts'
+import { bePatient, createListener, listening, originOf, type Patience } from './listener.ts'
+import { guardWire, type Wire, type WireBounds } from './wire.ts'
+
+/** What of a config the listeners are held to. */
+export interface FrontConfig {
+  readonly listen: Omit<WireBounds, 'trusts'> & Patience & { readonly public: string; readonly admin: string }
+  readonly guard: { readonly trustedProxies: readonly string[] }
+  readonly problem: { readonly base: string }
+}
+
+export type Side = 'app' | 'admin'
+
+export interface FrontOptions {
+  readonly log: Log
+  readonly metrics: Metrics
+  readonly onRequest: (side: Side, request: IncomingMessage, response: ServerResponse) => void
+  /** On the public side only. */
+  readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void
+}
+
+/** Both listeners, with what holds clients to their bounds, and what is counted and told before there is a request. */
+export class Front {
+  readonly public: Server
+  readonly admin: Server
+  readonly #options: FrontOptions
+  readonly #wires: readonly Wire[]
+  #config: FrontConfig
+
+  /** Listens nowhere yet. */
+  constructor(config: FrontConfig, options: FrontOptions) {
+    this.#config = config
+    this.#options = options
+    this.public = createListener(config.listen)
+    this.admin = createListener(config.listen)
+    this.#wires = [this.#guard(this.public, 'app'), this.#guard(this.admin, 'admin')]
+  }
+
+  get servers(): readonly Server[] {
+    return [this.public, this.admin]
+  }
+
+  get addresses(): { public: string; admin: string } {
+    return { public: originOf(this.public), admin: originOf(this.admin) }
+  }
+
+  async listen({ listen }: FrontConfig): Promise<void> {
+    await listening(this.public, listen.public)
+    await listening(this.admin, listen.admin)
+  }
+
+  /** The bounds of a reloaded config count from now on, also for connections that are open. */
+  hold(config: FrontConfig): void {
+    this.#config = config
+    for (const server of this.servers) bePatient(server, config.listen)
+    for (const wire of this.#wires) wire.hold(boundsOf(config))
+  }
+
+  /** Answers that are not out yet. */
+  underWay(): ServerResponse[] {
+    return this.#wires.flatMap(({ turns }) => [...turns.underWay()])
+  }
+
+  #guard(server: Server, side: Side): Wire {
+    const { log, metrics, onRequest, onUpgrade } = this.#options
+    const listener = side === 'app' ? 'public' : 'admin'
+    const refusals = new Spell({
+      began: (count, reason) => log.warn({ listener, reason, count }, 'connections are refused'),
+      ended: (count) => log.info({ listener, count }, 'connections are no longer refused')
+    })
+    const wire: Wire = guardWire(server, {
+      problemBase: () => this.#config.problem.base,
+      bounds: boundsOf(this.#config),
+      onRequest: (request, response) => onRequest(side, request, response),
+      onRefused: (problem, requestId) => this.#noteRefused(listener, problem, requestId),
+      onConnectionRefused: (reason) => {
+        refusals.note(reason)
+        metrics.connectionsRefused.inc({ listener, reason })
+      },
+      onSlowReader: () => metrics.slowReaders.inc({ listener }),
+      onSwept: () => {
+        refusals.look()
+        metrics.connections.set({ listener }, wire.connections.count)
+      },
+      ...(side === 'app' && { onUpgrade })
+    })
+    return wire
+  }
+
+  /** What was never a request has no exchange: it is counted and logged here. */
+  #noteRefused(listener: string, { code, reason, statusCode: status }: Problem, requestId: string): void {
+    const { log, metrics } = this.#options
+    metrics.refusals.inc({ code, reason: reason ?? '-' })
+    log.info({ requestId, listener, status, verdict: code, reason }, 'refused before it was a request')
+  }
+}
+
+const boundsOf = ({ listen, guard }: FrontConfig): WireBounds => ({
+  ...listen,
+  trusts: trustList(guard.trustedProxies)
+})
