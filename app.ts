@@ -30,6 +30,7 @@ import { methodGapsWith } from './routes/table/method-gaps.ts'
 import { releaseOptions } from './routes/table/release-check.ts'
 import { routesSlice } from './routes/table/slice.ts'
 import { networkLists } from './services/bans/check.ts'
+import { guardPatterns } from './services/detect/check.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
@@ -87,7 +88,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   accessOptions,
   issuerOptions,
   limitOptions,
-  networkLists
+  networkLists,
+  guardPatterns
 ]
 
 /** The same for whoever reads one config only. */

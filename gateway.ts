@@ -206,6 +206,10 @@ export class Gateway implements Control {
       log: this.#speech!.log,
       metrics: metricsOf(this.#lease),
       onRequest: (side, request, response) => this.#serve(side, request, response),
+      onNoRequest: (side, { statusCode }, peer) => {
+        // Slow is not malformed.
+        if (side === 'app' && statusCode !== 408) this.#current?.app.suspect(peer)
+      },
       onUpgrade: (request, socket, head) => this.#upgrade(request, socket, head)
     })
     await this.#front.listen(config)

@@ -21,6 +21,8 @@ export interface FrontOptions {
   readonly log: Log
   readonly metrics: Metrics
   readonly onRequest: (side: Side, request: IncomingMessage, response: ServerResponse) => void
+  /** A peer has sent what is no request. */
+  readonly onNoRequest: (side: Side, problem: Problem, peer: string) => void
   /** On the public side only. */
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void
 }
@@ -78,7 +80,10 @@ export class Front {
       problemBase: () => this.#config.problem.base,
       bounds: boundsOf(this.#config),
       onRequest: (request, response) => onRequest(side, request, response),
-      onRefused: (problem, requestId) => this.#noteRefused(listener, problem, requestId),
+      onRefused: (problem, requestId, peer) => {
+        this.#noteRefused(listener, problem, requestId)
+        this.#options.onNoRequest(side, problem, peer)
+      },
       onConnectionRefused: (reason) => {
         refusals.note(reason)
         metrics.connectionsRefused.inc({ listener, reason })

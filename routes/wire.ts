@@ -19,7 +19,7 @@ export interface WireOptions {
   /** Without it an Upgrade is an offer that nobody takes. */
   readonly onUpgrade?: (request: IncomingMessage, socket: Socket, head: Buffer) => void
   /** Told of every request that was refused before it was one. */
-  readonly onRefused?: (problem: Problem, requestId: string) => void
+  readonly onRefused?: (problem: Problem, requestId: string, peer: string) => void
   /** Told of every connection that was closed before it was read. */
   readonly onConnectionRefused?: (reason: ConnectionRefusal) => void
   /** Told of every connection that was cut off because nobody took what was sent over it. */
@@ -58,7 +58,7 @@ export function guardWire(server: Server, options: WireOptions): Wire {
     refused.add(socket)
     const known = response && refusePast(response, problem)
     const requestId = known ?? randomBytes(9).toString('base64url')
-    if (known === undefined) onRefused?.(problem, requestId)
+    if (known === undefined) onRefused?.(problem, requestId, socket.remoteAddress ?? '')
     if (response !== undefined) abandon(response)
     hangUp(socket, render(problem, problemBase(), requestId))
   }

@@ -1,18 +1,23 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Banned } from '../../errors.ts'
+import { Banned, type Problem } from '../../errors.ts'
 import { addressSet } from '../../services/bans/address-set.ts'
 import type { Cause } from '../../services/bans/ban.ts'
 import { banPolicy, openBans } from '../../services/bans/open.ts'
 import { banSchema, networks, routeClients } from '../../services/bans/slice.ts'
+import { agentRules, detectSchema, headerRules, pathRules } from '../../services/detect/slice.ts'
 import { definePlugin } from '../plugin.ts'
 import { clientOf, plainAddress, trustList } from './client-address.ts'
 import { clientsStep } from './clients-step.ts'
+import { type Rule, rulesOf } from './rules.ts'
+import { watch } from './watch.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** Has a client banned that has shown itself abnormal; never throws, and leaves alone whom `guard.allow` names. */
     readonly punish: (address: string, cause: Cause) => void
+    /** Told of peers that sent what is no request at all. */
+    readonly suspect: (address: string) => void
   }
 }
 
@@ -29,20 +34,29 @@ export const guard = definePlugin({
         'Clients that are never banned, nor denied by `deny`: your own monitors, offices, health checks.'
       ),
       deny: networks('Clients that are turned away, everywhere.'),
-      ban: banSchema
+      ban: banSchema,
+      headers: headerRules,
+      userAgents: agentRules,
+      paths: pathRules,
+      detect: Type.Optional(detectSchema)
     },
     { additionalProperties: false, default: {}, description: 'Who is asking, and who may not.' }
   ),
 
   route: Type.Object({ clients: Type.Optional(routeClients) }),
 
-  async setup(app, { trustedProxies, allow, deny, ban }, services) {
+  async setup(app, options, services) {
+    const { trustedProxies, allow, deny, ban, detect, userAgents } = options
     const trusts = trustList(trustedProxies)
     const bans = await openBans(services, app.log)
-    const policy = banPolicy(allow, ban)
+    // A proxy stands for all clients behind it.
+    const policy = banPolicy([...allow, ...trustedProxies], ban)
     const { exempt } = policy
     const denied = addressSet(deny)
     app.decorate('punish', (address: string, cause: Cause) => bans.punish(address, cause, policy))
+    const rules = rulesOf(options)
+    const note = detect && watch(app, detect, userAgents, services)
+    app.decorate('suspect', (address: string) => note?.(plainAddress(address), 'malformed'))
 
     /** Why this client is shut out, and for how many seconds; undefined for who may ask. */
     const refusalFor = (client: string): { reason: string; seconds?: number } | undefined => {
@@ -64,13 +78,21 @@ export const guard = definePlugin({
         exchange.client = clientOf(request.headers['x-forwarded-for'], peer, trusts)
       }
       const refusal = refusalFor(exchange.client)
-      if (refusal === undefined) done()
+      if (refusal === undefined) done(mistakeIn(rules, request) as Error | undefined)
       else if (ban.action === 'drop') drop(request, reply, refusal.reason)
       else done(turnAway(refusal) as Error)
     })
     return ({ clients }) => (clients === undefined ? undefined : clientsStep(clients))
   }
 })
+
+function mistakeIn(rules: readonly Rule[], request: FastifyRequest): Problem | undefined {
+  for (const rule of rules) {
+    const mistake = rule(request)
+    if (mistake !== undefined) return mistake
+  }
+  return undefined
+}
 
 function turnAway({ reason, seconds }: { reason: string; seconds?: number }) {
   return Banned([], {

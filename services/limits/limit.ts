@@ -118,7 +118,7 @@ function countedOf(
 
 const onlyNumbers = ({ qps, slack, quota, window, concurrency }: NumberOptions): NumberOptions => ({
   ...(qps !== undefined && { qps }),
-  ...(slack !== undefined && { slack }),
+  ...(qps !== undefined && { slack: slack ?? defaultSlack }),
   ...(quota !== undefined && { quota }),
   ...(window !== undefined && { window }),
   ...(concurrency !== undefined && { concurrency })

@@ -33,7 +33,7 @@ t.test('toll explain names the route, what it asks for, and what the service see
     route: 'items',
     upstreamPath: '/7',
     auth: { mode: 'required', session: 'revocable', scopes: ['read'] },
-    limit: { qps: 5, slack: 10, by: 'subject' }
+    limit: { qps: 5, by: 'subject' }
   })
   t.match(await explain(['POST', '/items/7', '-H', 'X-Beta: yes']), { route: 'beta', auth: 'none' })
   t.match(await explain(['get', 'http://shop.example/mine/%7e']), { path: '/mine/~', route: 'mine' })
