@@ -106,5 +106,7 @@ function drop({ exchange, raw }: FastifyRequest, reply: FastifyReply, reason: st
   exchange.verdict = 'BANNED'
   exchange.reason = reason
   reply.hijack()
+  // What it would have been; it is logged so.
+  reply.raw.statusCode = 403
   raw.socket.destroy()
 }

@@ -166,7 +166,7 @@ t.test('dropped clients get no answer at all', async (t) => {
   t.equal(await from('192.0.2.8'), 200)
   t.match(
     log().find(({ client }) => client === '192.0.2.7'),
-    { verdict: 'BANNED', reason: 'banned', status: 499 }
+    { verdict: 'BANNED', reason: 'banned', status: 403 }
   )
 })
 
