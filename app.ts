@@ -57,6 +57,7 @@ import { tunnelsOf } from './services/transport/tunnel.ts'
 import type { Pool } from './services/upstream/pool.ts'
 import { openPools } from './services/upstream/pools.ts'
 import { servicesSlice } from './services/upstream/slice.ts'
+import { validateOptions } from './services/validation/check.ts'
 
 /** Every key of gateway.config.json, each with its owner. */
 export const slices = [
@@ -84,7 +85,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   usersOptions,
   accessOptions,
   issuerOptions,
-  limitOptions
+  limitOptions,
+  validateOptions
 ]
 
 /** The same for whoever reads one config only. */

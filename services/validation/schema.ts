@@ -1,0 +1,124 @@
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv'
+import { Ajv2020 } from 'ajv/dist/2020.js'
+import formats from 'ajv-formats'
+import { pointerOf } from '../../config/pointer.ts'
+
+export type JSONSchema = Readonly<Record<string, unknown>>
+
+/** A schema that cannot be used; `pointer` leads to the place in it. */
+export class SchemaError extends Error {
+  readonly pointer: string
+
+  constructor(pointer: string, sentence: string) {
+    super(sentence)
+    this.pointer = pointer
+  }
+}
+
+/** Tells what is wrong with a value; undefined when nothing is. */
+export type Judge = (value: unknown) => ErrorObject | undefined
+
+/** Most items that may be compared with one another. */
+const maxUnique = 1000
+
+const draft07 = /^https?:\/\/json-schema\.org\/draft-07\/schema#?$/
+const draft2020 = /^https:\/\/json-schema\.org\/draft\/2020-12\/schema#?$/
+
+const settings = {
+  // The first mistake ends it: a hostile body costs no more than one.
+  allErrors: false,
+  strict: true,
+  strictTypes: false,
+  strictTuples: false,
+  strictRequired: false,
+  // A number too large for JavaScript is refused before; none may slip past a bound by not being finite.
+  strictNumbers: false,
+  // What every object inherits ("toString") is no member of a body.
+  ownProperties: true,
+  addUsedSchema: false,
+  logger: false
+} as const
+
+/** Compiles a schema, once, while a config is loaded. Throws a SchemaError. */
+export function compileSchema(schema: JSONSchema): Judge {
+  refuseHarmful(schema, '')
+  const { $schema: draft } = schema
+  const isDraft07 = typeof draft === 'string' && draft07.test(draft)
+  if (draft !== undefined && !isDraft07 && !(typeof draft === 'string' && draft2020.test(draft))) {
+    throw new SchemaError('/$schema', 'only the drafts 2020-12 and 07 of JSON Schema are known')
+  }
+  const ajv = isDraft07 ? new Ajv(settings) : new Ajv2020(settings)
+  formats.default(ajv)
+  // A frozen config is not to be written to, and no schema is to know another by its $id.
+  const own = structuredClone(schema)
+  if (ajv.validateSchema(own) !== true) {
+    const [error] = ajv.errors ?? []
+    throw new SchemaError(
+      error?.instancePath ?? '',
+      `this is no JSON Schema: it ${error?.message ?? 'is odd'}`
+    )
+  }
+  let validate: ValidateFunction
+  try {
+    validate = ajv.compile(own)
+  } catch (error) {
+    throw placed(error as Error, schema)
+  }
+  for (const sample of [null, 0, '', [], {}]) {
+    try {
+      validate(sample)
+    } catch {
+      throw new SchemaError('', 'a "$ref" leads back to itself without end')
+    }
+  }
+  return (value) => (validate(value) ? undefined : validate.errors?.at(-1))
+}
+
+/** Refuses what is right by JSON Schema and wrong here. */
+function refuseHarmful(value: unknown, pointer: string): void {
+  if (typeof value !== 'object' || value === null) return
+  const { $async: isAsync, uniqueItems, maxItems, $ref, $dynamicRef } = value as JSONSchema
+  // It would make every verdict a promise, which is always true.
+  if (isAsync === true) throw new SchemaError(`${pointer}/$async`, '"$async" is not taken')
+  for (const [name, to] of Object.entries({ $ref, $dynamicRef })) {
+    if (typeof to === 'string' && !to.startsWith('#')) {
+      throw new SchemaError(
+        pointer + pointerOf(name),
+        `"${name}" has to start with "#": nothing is fetched, write the schema into "$defs"`
+      )
+    }
+  }
+  if (uniqueItems === true && !(typeof maxItems === 'number' && maxItems <= maxUnique)) {
+    throw new SchemaError(
+      `${pointer}/uniqueItems`,
+      `"uniqueItems" compares every item with every other; put "maxItems" of at most ${maxUnique} beside it`
+    )
+  }
+  for (const [key, inner] of Object.entries(value)) refuseHarmful(inner, pointer + pointerOf(key))
+}
+
+/** What the compiler has against a schema, at the place where it is. */
+function placed({ message }: Error, schema: JSONSchema): SchemaError {
+  const [, keyword] = /unknown keyword: "([^"]*)"/.exec(message) ?? []
+  if (keyword !== undefined) {
+    return new SchemaError(find(schema, keyword) ?? '', `"${keyword}" is no keyword of JSON Schema`)
+  }
+  const [, format, at] = /unknown format "([^"]*)" ignored in schema at path "#?([^"]*)"/.exec(message) ?? []
+  if (format !== undefined) return new SchemaError(`${at}/format`, `the format "${format}" is not known`)
+  const [, ref] = /can't resolve reference (\S+) from id/.exec(message) ?? []
+  if (ref !== undefined) {
+    return new SchemaError(find(schema, '$ref', ref) ?? '', `"$ref" leads to "${ref}", where nothing is`)
+  }
+  return new SchemaError('', `this schema cannot be used: ${message.replace(/^strict mode: /, '')}`)
+}
+
+/** Where a key first stands, with a certain value if one is given. */
+function find(value: unknown, key: string, wanted?: string): string | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  for (const [name, inner] of Object.entries(value)) {
+    if (name === key && (wanted === undefined || inner === wanted)) return pointerOf(name)
+    const below = find(inner, key, wanted)
+    if (below !== undefined) return pointerOf(name) + below
+  }
+  return undefined
+}
