@@ -29,6 +29,7 @@ import { RouteMemory } from './routes/table/memory.ts'
 import { methodGapsWith } from './routes/table/method-gaps.ts'
 import { releaseOptions } from './routes/table/release-check.ts'
 import { routesSlice } from './routes/table/slice.ts'
+import { corsOptions } from './services/cors/check.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
 import { apiKeyOptions } from './services/identity/api-keys/check.ts'
@@ -86,7 +87,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   accessOptions,
   issuerOptions,
   limitOptions,
-  validateOptions
+  validateOptions,
+  corsOptions
 ]
 
 /** The same for whoever reads one config only. */

@@ -107,17 +107,34 @@ function placed({ message }: Error, schema: JSONSchema): SchemaError {
   if (format !== undefined) return new SchemaError(`${at}/format`, `the format "${format}" is not known`)
   const [, ref] = /can't resolve reference (\S+) from id/.exec(message) ?? []
   if (ref !== undefined) {
-    return new SchemaError(find(schema, '$ref', ref) ?? '', `"$ref" leads to "${ref}", where nothing is`)
+    return new SchemaError(
+      find(schema, '$ref', (to) => to === ref) ?? '',
+      `"$ref" leads to "${ref}", where nothing is`
+    )
   }
+  const broken = find(schema, 'pattern', (text) => typeof text === 'string' && !isPattern(text))
+  if (broken !== undefined) return new SchemaError(broken, 'this is not a regular expression')
   return new SchemaError('', `this schema cannot be used: ${message.replace(/^strict mode: /, '')}`)
 }
 
-/** Where a key first stands, with a certain value if one is given. */
-function find(value: unknown, key: string, wanted?: string): string | undefined {
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text, 'u') instanceof RegExp
+  } catch {
+    return false
+  }
+}
+
+/** Where a key first stands whose value fits. */
+function find(
+  value: unknown,
+  key: string,
+  fits: (value: unknown) => boolean = () => true
+): string | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   for (const [name, inner] of Object.entries(value)) {
-    if (name === key && (wanted === undefined || inner === wanted)) return pointerOf(name)
-    const below = find(inner, key, wanted)
+    if (name === key && fits(inner)) return pointerOf(name)
+    const below = find(inner, key, fits)
     if (below !== undefined) return pointerOf(name) + below
   }
   return undefined

@@ -31,7 +31,7 @@ t.test('what fits goes on as it was sent, numbers and all', async (t) => {
   const { get, upstream } = await start(t)
   for (const path of [
     '/users/7?page=1e0&all=true&tag=1&tag=2&name=%61+b',
-    '/users/07e'.replace('07e', '10') + '?tag=5',
+    '/users/10?tag=5',
     '/users/1?&&page=10'
   ]) {
     t.equal((await get(path)).status, 200, path)
@@ -73,6 +73,6 @@ t.test('a header that comes twice is two values, of which a service may read eit
   const send = (headers: string) =>
     exchange(origin, `GET /users/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${headers}\r\n`)
   t.match(await send('X-Tenant: a\r\n'), /^HTTP\/1\.1 200/)
-  t.match(await send(''), /^HTTP\/1\.1 400[^]*"parameter":"x-tenant","message":"is missing"/)
+  t.match(await send(''), /^HTTP\/1\.1 400[\s\S]*"parameter":"x-tenant","message":"is missing"/)
   t.match(await send('X-Tenant: a\r\nX-Tenant: A\r\n'), /^HTTP\/1\.1 400/)
 })
