@@ -35,7 +35,6 @@ const settings = {
   strictNumbers: false,
   // What every object inherits ("toString") is no member of a body.
   ownProperties: true,
-  addUsedSchema: false,
   logger: false
 } as const
 
@@ -49,7 +48,7 @@ export function compileSchema(schema: JSONSchema): Judge {
   }
   const ajv = isDraft07 ? new Ajv(settings) : new Ajv2020(settings)
   formats.default(ajv)
-  // A frozen config is not to be written to, and no schema is to know another by its $id.
+  // A frozen config is not to be written to. Each schema has a compiler of its own, so that none knows another by its $id.
   const own = structuredClone(schema)
   if (ajv.validateSchema(own) !== true) {
     const [error] = ajv.errors ?? []
