@@ -61,5 +61,7 @@ t.test('both drafts are known, each by its own rules', async (t) => {
     startGateway(t, configFor(['http://127.0.0.1:1'], { route: { maxBody: '1MiB', validate: { body } } }))
   await at({ $schema: 'http://json-schema.org/draft-07/schema#', items: [{ type: 'string' }] })
   await at({ $schema: 'https://json-schema.org/draft/2020-12/schema', prefixItems: [{ type: 'string' }] })
+  await at({ type: 'object', properties: { next: { $ref: '#' } } })
+  await at({ $schema: 'http://json-schema.org/draft-07/schema#', items: { $ref: '#' } })
   await at({ $defs: { a: { items: { $ref: '#/$defs/a' } } }, $ref: '#/$defs/a' })
 })
