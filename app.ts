@@ -29,6 +29,8 @@ import { RouteMemory } from './routes/table/memory.ts'
 import { methodGapsWith } from './routes/table/method-gaps.ts'
 import { releaseOptions } from './routes/table/release-check.ts'
 import { routesSlice } from './routes/table/slice.ts'
+
+import { networkLists } from './services/bans/check.ts'
 import { corsOptions } from './services/cors/check.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
@@ -87,6 +89,7 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   accessOptions,
   issuerOptions,
   limitOptions,
+  networkLists,
   validateOptions,
   corsOptions
 ]

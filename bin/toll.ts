@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { apikeyCommand } from './commands/apikey.ts'
+import { banCommand } from './commands/ban.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
@@ -46,6 +47,7 @@ const commands = [
   psCommand,
   logsCommand,
   userCommand,
+  banCommand,
   limitCommand,
   nodeCommand,
   sessionCommand,

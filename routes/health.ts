@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { metricsOf } from '../plugins/metrics.ts'
+import type { Bans } from '../services/bans/bans.ts'
 import type { RevocationState } from '../services/identity/identity.ts'
 import type { Limits } from '../services/limits/limits.ts'
 import type { Services } from '../services/services.ts'
@@ -17,7 +18,7 @@ export function registerHealth(
   control: Control,
   services: Services,
   pools: ReadonlyMap<string, Pool>,
-  limits: Limits,
+  { limits, bans }: { readonly limits: Limits; readonly bans: Bans },
   revocations: (() => RevocationState) | undefined
 ): void {
   admin.get('/livez', async (_request, reply) => reply.type('text/plain').send('ok\n'))
@@ -44,6 +45,7 @@ export function registerHealth(
     if (revocations !== undefined) metrics.noteRevocations(revocations())
     metrics.noteServices([...pools.values()])
     const { isAway, gateways } = limits.standby
+    metrics.noteBans(bans.figures)
     metrics.noteLimits({ isAway, gateways, figures: limits.figures })
     return reply.type(registry.contentType).send(await registry.metrics())
   })

@@ -5,6 +5,9 @@ import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
 import type { PlacedLimit } from '../../plugins/plugin.ts'
 import { problem } from '../../plugins/problem.ts'
 import { requestId } from '../../plugins/request-id.ts'
+import { Audit } from '../../services/audit/audit.ts'
+import { banPolicy, openBans } from '../../services/bans/open.ts'
+import type { BanOptions } from '../../services/bans/slice.ts'
 import type { Rule } from '../../services/identity/rules.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import { openLimits } from '../../services/limits/open.ts'
@@ -17,6 +20,7 @@ import { registerHealth } from '../health.ts'
 import { compileTable, type Table } from '../table/compile.ts'
 import { exchangeOpener } from '../table/exchange.ts'
 import { type AdminOptions, adminToken, guardAdmin, takeEmptyBodies } from './admin.ts'
+import { registerBans } from './bans.ts'
 import { registerConfig } from './config.ts'
 import type { Control } from './control.ts'
 import { registerExplain } from './explain.ts'
@@ -37,6 +41,7 @@ export interface AdminParts {
     readonly problem: Parameters<typeof problem.setup>[1]
     readonly doors: Parameters<typeof doorLimit.setup>[1]
     readonly admin: AdminOptions
+    readonly guard: { readonly allow: readonly string[]; readonly ban: BanOptions }
     readonly auth?: AuthOptions | undefined
     readonly routes: readonly object[]
     readonly rules?: readonly Rule[] | undefined
@@ -85,8 +90,10 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   takeEmptyBodies(admin)
   const revocations = await registerRevocations(admin, config.auth, services)
   const limits = await openLimits(services, log)
-  registerHealth(admin, control, services, pools, limits, revocations)
+  const bans = await openBans(services, log)
+  registerHealth(admin, control, services, pools, { limits, bans }, revocations)
   registerLimitDoors(admin, limits, parts.limits)
+  registerBans(admin, bans, banPolicy(config.guard.allow, config.guard.ban), new Audit(services.store))
   registerConfig(admin, control)
   await registerSessions(admin, config.auth, services)
   await registerLockouts(admin, config.auth, services)

@@ -69,6 +69,18 @@ export class Metrics {
     help: 'Requests that passed while the list of revocations was stale (onStale "open" or "degraded").'
   })
 
+  readonly #bansActive = new Gauge({
+    ...this.#options,
+    name: 'tollkeeper_bans_active',
+    help: 'Networks that are shut out, as this gateway knows them.'
+  })
+  readonly #bansPlaced = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_bans_placed_total',
+    help: 'Bans that this gateway has placed (run "real"), or would have placed (run "dry").',
+    labelNames: ['run'] as const
+  })
+
   constructor() {
     collectDefaultMetrics({ register: this.registry, prefix: 'tollkeeper_' })
     const routes = this.#routes
@@ -107,6 +119,14 @@ export class Metrics {
     this.#pools = services
   }
 
+  /** Takes over how many bans there are. */
+  noteBans({ active, placed, dry }: BanFigures): void {
+    this.#bansActive.set(active)
+    this.#bansPlaced.reset()
+    this.#bansPlaced.inc({ run: 'real' }, placed)
+    this.#bansPlaced.inc({ run: 'dry' }, dry)
+  }
+
   /** Takes over how the limits stand at this moment. */
   noteLimits(state: LimitState): void {
     this.#limits = state
@@ -140,6 +160,12 @@ function found<Value>(map: Map<string, Value>, key: string, make: () => Value): 
   const value = map.get(key) ?? make()
   map.set(key, value)
   return value
+}
+
+interface BanFigures {
+  readonly active: number
+  readonly placed: number
+  readonly dry: number
 }
 
 interface RevocationFigures {

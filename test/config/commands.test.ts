@@ -81,7 +81,7 @@ t.test('toll routes lists them in the order in which requests try them', async (
   ])
   const json = await toll(t, ['routes', '--json'], { 'gateway.config.json': config })
   t.match(JSON.parse(json.out), {
-    routes: [{ id: 'other' }, { id: 'report', limit: 5 }, { id: 'one' }, { id: 'rest' }]
+    routes: [{ id: 'other' }, { id: 'report', limits: ['5/s'] }, { id: 'one' }, { id: 'rest' }]
   })
 })
 
