@@ -29,7 +29,9 @@ import { RouteMemory } from './routes/table/memory.ts'
 import { methodGapsWith } from './routes/table/method-gaps.ts'
 import { releaseOptions } from './routes/table/release-check.ts'
 import { routesSlice } from './routes/table/slice.ts'
+
 import { networkLists } from './services/bans/check.ts'
+import { corsOptions } from './services/cors/check.ts'
 import { guardPatterns } from './services/detect/check.ts'
 import { accessOf, type RouteAuth } from './services/identity/access.ts'
 import { accessOptions } from './services/identity/access-check.ts'
@@ -60,6 +62,7 @@ import { tunnelsOf } from './services/transport/tunnel.ts'
 import type { Pool } from './services/upstream/pool.ts'
 import { openPools } from './services/upstream/pools.ts'
 import { servicesSlice } from './services/upstream/slice.ts'
+import { validateOptions } from './services/validation/check.ts'
 
 /** Every key of gateway.config.json, each with its owner. */
 export const slices = [
@@ -89,7 +92,9 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   issuerOptions,
   limitOptions,
   networkLists,
-  guardPatterns
+  guardPatterns,
+  validateOptions,
+  corsOptions
 ]
 
 /** The same for whoever reads one config only. */

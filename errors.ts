@@ -8,6 +8,8 @@ export interface Details {
   readonly reason?: string
   /** Response headers that belong to this refusal (Retry-After, WWW-Authenticate, Allow ...). */
   readonly headers?: Readonly<Record<string, string>>
+  /** Further members of the problem that the client gets (RFC 9457 3.2); never a value that was sent. */
+  readonly members?: Readonly<Record<string, unknown>>
   /** What was caught. Logged under the request id, never returned. */
   readonly cause?: unknown
 }
@@ -47,6 +49,13 @@ export const isProblem = (error: unknown): error is Problem =>
   error instanceof Error && 'fault' in error && 'statusCode' in error && 'code' in error
 
 export const BadRequest = kind('BAD_REQUEST', 400, 'client', false, '%s')
+export const ValidationFailed = kind(
+  'VALIDATION_FAILED',
+  400,
+  'client',
+  false,
+  'The request is not as this route wants it: %s.'
+)
 export const AmbiguousPath = kind(
   'AMBIGUOUS_PATH',
   400,

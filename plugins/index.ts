@@ -13,6 +13,7 @@ import { limitByService, limitBySubject, limitEarly } from './rate-limit/rate-li
 import { redis } from './redis.ts'
 import { requestId } from './request-id.ts'
 import { stepUp } from './step-up.ts'
+import { validate } from './validate/validate.ts'
 import { webSockets } from './web-sockets.ts'
 
 /** The path of a request, in the order it meets each plugin. */
@@ -33,6 +34,7 @@ export const plugins = [
   canary,
   limitBySubject,
   limitByService,
+  validate,
   webSockets,
   oneTime
 ] as const

@@ -104,6 +104,10 @@ export interface Exchange {
   answering: { onClose(): void } | undefined
   /** Told of the headers of the service's answer, flat as they came, before any of it goes on. */
   onAnswer: ((headers: readonly string[]) => void) | undefined
+  /** The route that a CORS preflight asks about, which its own method, OPTIONS, does not lead to. */
+  preflight: RouteInfo | undefined
+  /** Whether the gateway answers for CORS here, so that no service does (plugins/cors.ts). */
+  ownsCors: boolean
   /** Names of limits that would have refused the request and are in the shadow. */
   shadow: string | undefined
   /** What an upgrade was let in on (plugins/web-sockets.ts); its tunnel takes it over. */

@@ -72,7 +72,8 @@ export function renderProblem(
       detail: problem.message,
       code: problem.code,
       instance: path,
-      requestId
+      requestId,
+      ...problem.members
     })
   }
 }

@@ -15,7 +15,6 @@ interface Rules {
 /** Headers that a service reads once, beside those that framing and the gateway itself look at. */
 const single: ReadonlySet<string> = new Set([
   'user-agent',
-  'authorization',
   'content-type',
   'referer',
   'origin',

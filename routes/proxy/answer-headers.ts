@@ -41,10 +41,21 @@ export interface Place {
   readonly isChunked: boolean
   /** Whether the gateway sets cookies of its own, which no service may plant. */
   readonly hidesCookies: boolean
+  /** Whether the gateway says who may read the answer, so that the service does not. */
+  readonly ownsCors: boolean
 }
 
 /** What becomes of a service's header on its way to the client, settled by its name alone. */
-type AnswerClass = 'pass' | 'drop' | 'connection' | 'length' | 'trailer' | 'cookie' | 'location' | 'cache'
+type AnswerClass =
+  | 'pass'
+  | 'drop'
+  | 'connection'
+  | 'length'
+  | 'trailer'
+  | 'cookie'
+  | 'location'
+  | 'cache'
+  | 'cors'
 
 interface Named {
   /** In lower case. */
@@ -60,6 +71,7 @@ function classify(name: string): Named {
   if (key === 'trailer') return { key, kind: 'trailer' }
   if (key === 'set-cookie') return { key, kind: 'cookie' }
   if (key === 'location' || key === 'content-location') return { key, kind: 'location' }
+  if (key.startsWith('access-control-')) return { key, kind: 'cors' }
   return { key, kind: cacheOrders.test(key) ? 'cache' : 'pass' }
 }
 
@@ -98,6 +110,7 @@ export class AnswerHeaders {
     const { key, kind } = this.#remembered.get(name) ?? this.#remember(name)
     // With a session's cookies in it an answer is for one browser, whatever the service thinks of it.
     if (kind === 'cache' && own['cache-control'] === 'no-store') return
+    if (kind === 'cors' && place.ownsCors) return
     if (kind === 'trailer' && !hasTrailers(status, headers, place)) return
     if (own[key] !== undefined && !additive.has(key)) return
     if (kind === 'cookie' && place.hidesCookies && isOwnCookie(value)) return

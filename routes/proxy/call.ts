@@ -128,6 +128,10 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
     return raw.httpVersion === '1.1' && raw.method !== 'HEAD'
   }
 
+  get ownsCors(): boolean {
+    return this.request.exchange.ownsCors
+  }
+
   get hidesCookies(): boolean {
     return this.plan.hidesCookies
   }

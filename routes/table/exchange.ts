@@ -96,6 +96,8 @@ function newExchange(raw: IncomingMessage, traceparent: string): Exchange {
     upstreamTime: undefined,
     answering: undefined,
     onAnswer: undefined,
+    preflight: undefined,
+    ownsCors: false,
     shadow: undefined,
     webSocket: undefined,
     startedAt: performance.now()
@@ -116,6 +118,8 @@ function find(
   const method = raw.method ?? 'GET'
   const ask: Ask = { method, host, resource, query, headers: raw.headers, allowed: undefined }
   const route = match(table, ask)
+  const asked = method === 'OPTIONS' ? raw.headers['access-control-request-method'] : undefined
+  if (asked !== undefined) exchange.preflight = match(table, { ...ask, method: asked, allowed: undefined })
   if (encoded && !letsEncodedPass(route, table, ask)) {
     exchange.refusal = refusePath(encodedRefusal)
   } else if (route === undefined) {

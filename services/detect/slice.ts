@@ -43,7 +43,7 @@ export const headerRules = Type.Object(
     duplicates: Type.Boolean({
       default: true,
       description:
-        'Refuses requests with two User-Agent, Authorization, Content-Type, Referer, Origin, From or Max-Forwards headers: a service may read the other one.'
+        'Refuses requests with two User-Agent, Content-Type, Referer, Origin, From or Max-Forwards headers: a service may read the other one.'
     })
   },
   { ...closed, default: {}, description: 'Requests that are refused for their headers.' }

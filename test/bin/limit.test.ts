@@ -29,7 +29,7 @@ t.test(
     t.same([await get(), await get(), await get()], [200, 200, 429])
     t.match(await toll('ls'), {
       code: 0,
-      out: 'route:a\taddress\t0.01/s slack 1\texact\t2\t1\nservice:a\tservice\t500/s\texact\t2\t0'
+      out: 'route:a\taddress\t0.01/s slack 1\texact\t2\t1\nservice:a\tservice\t500/s slack 10\texact\t2\t0'
     })
     const stands = await toll('show', 'route:a', '--key', 'ip:127.0.0.1')
     t.match(stands.out, /^ip:127\.0\.0\.1: 0 left, the next request is refused; whole again in \d+ s\.$/m)

@@ -7,18 +7,20 @@ export type JSONObject = Readonly<Record<string, unknown>>
  * `__proto__`, no half of a character (RFC 7493 2.1), at most `depth` deep. Undefined for anything else.
  */
 export function readObject(bytes: Uint8Array, depth: number): JSONObject | undefined {
-  let text: string
-  let value: unknown
-  try {
-    text = utf8.decode(bytes)
-    if (text.charCodeAt(0) === 0xfeff || !isUnambiguous(text, depth)) return undefined
-    value = JSON.parse(text)
-  } catch {
-    return undefined
-  }
+  const value = readValue(bytes, depth)
   return typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as JSONObject)
     : undefined
+}
+
+/** The same for any JSON value; a scalar is one, undefined is none. */
+export function readValue(bytes: Uint8Array, depth: number): unknown {
+  try {
+    const text = utf8.decode(bytes)
+    return text.charCodeAt(0) === 0xfeff || !isUnambiguous(text, depth) ? undefined : JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** Looks at nesting, member names and halves of characters only; whether it is JSON at all is for JSON.parse to say. */

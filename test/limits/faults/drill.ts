@@ -1,6 +1,6 @@
 import { type Fault, forbidden } from './faults.ts'
 import { accepted, clock, due, percentile, type Sample, type Span, type Stream, within } from './sample.ts'
-import { away, limit, type Site } from './site.ts'
+import { away, limit, type Site, turns } from './site.ts'
 
 /** What goes to a site while a fault is tried; requests four times as many as are let through to the first. */
 export const streams: readonly Stream[] = [
@@ -26,6 +26,8 @@ export interface Drill {
   readonly after: Span
   /** Milliseconds until all gateways took the store to be back; Infinity: they did not. */
   readonly healedAfter: number
+  /** When gateways took the store to be away, or back, from the beginning of the fault. */
+  readonly turns: readonly string[]
 }
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
@@ -39,6 +41,7 @@ export async function drill(site: Site, fault: Fault, lengths: Lengths): Promise
   await pause(300)
   const before = await spanOf(lengths.before)
   const begun = clock()
+  const date = Date.now()
   await fault.begin(site)
   await pause(lengths.during)
   const during = { from: begun, to: clock() }
@@ -47,7 +50,8 @@ export async function drill(site: Site, fault: Fault, lengths: Lengths): Promise
   const healedAfter = await healed(site, healing)
   await pause(lengths.grace - (clock() - healing))
   const after = await spanOf(lengths.after)
-  return { samples: await site.load.end(), before, during, after, healedAfter }
+  const samples = await site.load.end()
+  return { samples, before, during, after, healedAfter, turns: turns(site, date) }
 }
 
 async function spanOf(ms: number): Promise<Span> {

@@ -54,7 +54,7 @@ export function storeIsAway(t: Test, { samples, during }: Pick<Drill, 'samples' 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
 
 /** All gateways count together again, within two seconds. */
-export function storeIsBack(t: Test, { samples, before, during, after, healedAfter }: Drill): void {
+export function storeIsBack(t: Test, { samples, before, during, after, healedAfter, turns }: Drill): void {
   t.ok(healedAfter <= 2000, `back after ${Math.round(healedAfter)} ms`)
   const figures = [before, during, after].map((span) => figuresOf(samples, span, 0)) as [
     Figures,
@@ -65,6 +65,7 @@ export function storeIsBack(t: Test, { samples, before, during, after, healedAft
   t.comment(inWords('before', calm))
   t.comment(inWords('during', faulty))
   t.comment(inWords('after', again))
+  t.comment(turns.join(', '))
   for (const [phase, { accepted, due }] of Object.entries({ before: calm, after: again })) {
     // A span begins with a bucket that may be full or empty, where `due` takes it to be full.
     t.ok(accepted <= due * 1.02 + 1 && accepted >= due * 0.95 - 11, `${accepted} of ${due} ${phase}`)

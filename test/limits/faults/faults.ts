@@ -90,7 +90,11 @@ const onTheWay: readonly Omit<Fault, 'isOnTheWay'>[] = [
   }).map(([name, bytes]) => ({
     name: `answers ${name}`,
     begin: ({ way }: Site) => way!.behave({ kind: 'answer', bytes }),
-    end: pass
+    // What answered there is gone, and so are its connections.
+    end: ({ way }: Site) => {
+      way!.behave({ kind: 'pass' })
+      way!.cut()
+    }
   }))
 ]
 

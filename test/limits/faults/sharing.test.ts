@@ -2,7 +2,7 @@ import t from 'tap'
 import { pause } from './drill.ts'
 import { forbidden } from './faults.ts'
 import { accepted, due, mostWithin, percentile } from './sample.ts'
-import { known, limit, startSite } from './site.ts'
+import { known, limit, startSite, turns } from './site.ts'
 
 /** One limit, counted by several processes together, under four times the load for ten seconds. */
 const loadMs = 10_000
@@ -12,6 +12,7 @@ for (const gateways of [2, 4]) {
     const site = await startSite(t, { gateways })
     for (let look = 0; look < 100 && (await known(site)).some((count) => count !== gateways); look += 1)
       await pause(50)
+    const date = Date.now()
     site.load.begin({
       origins: site.gateways.map(({ origin }) => origin),
       streams: [
@@ -22,6 +23,7 @@ for (const gateways of [2, 4]) {
     })
     await pause(loadMs)
     const samples = await site.load.end()
+    t.comment(`store lost: ${turns(site, date).join(', ') || 'never'}`)
     t.same(samples.filter(({ status }) => status !== 200 && status !== 429).slice(0, 3), [])
     for (const [stream, scope, least] of [
       [0, 'exact', 0.98],

@@ -58,10 +58,25 @@ export async function figure({ admin }: OwnProcess, begin: string): Promise<numb
 
 /** Gateways that count for themselves because they take the store to be away. */
 export async function away({ gateways }: Site): Promise<number> {
-  const each = await Promise.all(gateways.map((gateway) => figure(gateway, 'tollkeeper_limits_away ')))
+  const each = await Promise.all(gateways.map((gateway) => figure(gateway, 'tollkeeper_limits_store_away ')))
   return each.reduce((sum, one) => sum + one, 0)
 }
 
 /** Gateways that each believes to share the limits with. */
 export const known = ({ gateways }: Site): Promise<number[]> =>
   Promise.all(gateways.map((gateway) => figure(gateway, 'tollkeeper_limits_gateways ')))
+
+/** When gateways lost their store or had it back since a moment, as they logged it: "+12 ms gateway 1 away". */
+export function turns({ gateways }: Site, since: number): string[] {
+  const all: { readonly time: number; readonly words: string }[] = []
+  for (const [index, gateway] of gateways.entries()) {
+    for (const line of gateway.log().split('\n')) {
+      const [, turn] = /"msg":"the store (does not answer in time|answers again)/.exec(line) ?? []
+      if (turn === undefined) continue
+      const time = Date.parse((JSON.parse(line) as { time: string }).time) - since
+      const what = turn === 'answers again' ? 'back' : 'away'
+      if (time >= 0) all.push({ time, words: `${time} ms: gateway ${index + 1} ${what}` })
+    }
+  }
+  return all.sort((a, b) => a.time - b.time).map(({ words }) => words)
+}

@@ -17,6 +17,8 @@ export type Behaviour =
 export interface Way {
   readonly port: number
   behave(behaviour: Behaviour): void
+  /** Cuts every connection that there is. */
+  cut(): void
 }
 
 export async function startWay(t: Teardown, redisPort: number): Promise<Way> {
@@ -33,6 +35,9 @@ export async function startWay(t: Teardown, redisPort: number): Promise<Way> {
     behave(next) {
       behaviour = next
       for (const line of lines) line.behave(next)
+    },
+    cut() {
+      for (const line of lines) line.end()
     }
   }
 }
