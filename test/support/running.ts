@@ -5,6 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { plainNode } from './toll.ts'
+
+/** Whether time matters: to see what a process covers makes it start three times as slowly, and serve slower. */
+const isTimed = ([command = '', action = '']: readonly string[]): boolean =>
+  ['start', 'dev', 'demo'].includes(command) || action === 'drain'
 
 const toll = fileURLToPath(new URL('../../bin/toll.js', import.meta.url))
 
@@ -34,7 +39,11 @@ export function runToll(
 
 /** The same in a directory that is there already and belongs to the test from now on. */
 export function runTollIn(t: Test, directory: string, args: readonly string[], env = {}): Running {
-  const child = spawn(process.execPath, [toll, ...args], { cwd: directory, env: { ...process.env, ...env } })
+  const [command, ...nodeArgs] = isTimed(args) ? plainNode : [process.execPath]
+  const child = spawn(command, [...nodeArgs, toll, ...args], {
+    cwd: directory,
+    env: { ...process.env, ...env }
+  })
   const output = { out: '', err: '' }
   const ended = once(child, 'close').then(([code]) => code as number | null)
   child.stdout.on('data', (chunk) => {

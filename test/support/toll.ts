@@ -21,14 +21,13 @@ export async function startToll(
     /** Milliseconds it may take to get ready. */
     readonly patience?: number
     readonly env?: NodeJS.ProcessEnv
-    /** Another build/bin/toll.js than the one of this repository; what it covers does not count. */
+    /** Another build/bin/toll.js than the one of this repository. */
     readonly program?: string
     /** The user it runs as. */
     readonly uid?: number
   }
 ): Promise<Toll> {
-  const isPlain = options.program !== undefined
-  const [command, ...nodeArgs] = isPlain ? plainNode : [process.execPath]
+  const [command, ...nodeArgs] = plainNode
   const program = options.program ?? `${root}build/bin/toll.js`
   const child = spawn(command, [...nodeArgs, program, ...args], {
     cwd: options.cwd,
