@@ -27,9 +27,8 @@ const odd: ReadonlySet<string> = new Set([
   'CONNECT'
 ])
 
-/** Refusals of tokens that were good once, or that nobody has sent: what a page does that was left open for a night. */
-const harmless =
-  /^(?:credentials_missing|claims\.|revoked\.|stale|store|admin_|issuer|session|apikey\.(?:exp|nbf|disabled))/
+/** Refusals of tokens and keys that never were any; not of those that have ended, or whose key has, nor of none at all. */
+const forged = /^(?:malformed|alg|kid|signature|payload|claims\.form|apikey\.(?:malformed|checksum|secret))$/
 
 /** Notes what speaks against clients once their requests are over, and has them banned who have collected enough. */
 export function watch(
@@ -94,7 +93,7 @@ function signalOf({ exchange, raw }: FastifyRequest, status: number): Signal | u
       return verdict === 'AMBIGUOUS_REQUEST' || verdict === 'AMBIGUOUS_PATH' ? 'malformed' : undefined
     case 401:
       if (verdict === 'allowed') return isAttemptToSignIn(raw) ? 'attempt' : 'unauthenticated'
-      return harmless.test(reason) ? 'unauthenticated' : 'token'
+      return forged.test(reason) ? 'token' : 'unauthenticated'
     case 403:
       return verdict === 'allowed' && isAttemptToSignIn(raw) ? 'attempt' : 'forbidden'
     case 404:

@@ -302,5 +302,10 @@ export const browsers: readonly Capture[] = [
       { method: 'DELETE', path: '/denied/items/7' }
     ]
   },
+  {
+    name: 'a page of somebody who has signed out, at routes of the gateway',
+    headers: gecko('Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0'),
+    requests: many(60, () => '/private/feed')
+  },
   { name: 'a monitor without a name', headers: [], requests: many(60, () => '/ok/health') }
 ]
