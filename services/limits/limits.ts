@@ -81,6 +81,8 @@ export class Limits {
   limit(id: string, options: LimitOptions): Limit {
     const figures = this.#figures.get(id) ?? newFigures(id)
     this.#figures.set(id, figures)
+    // The doors alone are not worth a word to the store every second.
+    if (options.scope !== 'local' && !id.startsWith('door:')) this.standby.start()
     return new Limit(id, options, figures, this.changes)
   }
 

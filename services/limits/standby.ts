@@ -31,6 +31,7 @@ export class Standby {
   readonly #events: StandbyEvents
   readonly #name = randomBytes(6).toString('base64url')
   #timer: NodeJS.Timeout | undefined
+  #isSpeaking = false
   #good = 0
   #trials = 1
   /** Milliseconds for which the store was away the last time. */
@@ -44,6 +45,12 @@ export class Standby {
     this.#store = store
     this.#patience = patience
     this.#events = events
+  }
+
+  /** From now on this gateway is one of those that share limits. */
+  start(): void {
+    if (this.#isSpeaking) return
+    this.#isSpeaking = true
     void this.#speak()
   }
 
@@ -62,7 +69,7 @@ export class Standby {
   close(): Promise<unknown> {
     this.#isClosed = true
     clearTimeout(this.#timer)
-    if (this.isAway) return Promise.resolve()
+    if (this.isAway || !this.#isSpeaking) return Promise.resolve()
     // One less for the others to share with.
     return this.#store.run(speak, [wordsKey], [this.#name, 0]).catch(() => {})
   }

@@ -18,6 +18,7 @@ export class Pressure {
   readonly #timer = setInterval(() => this.#look(), interval).unref()
   /** Milliseconds by which the event loop was late on the average, of late. */
   delay = 0
+  #last = 0
   /** How much of the heap that Node may use is used, in percent. */
   heap = 0
 
@@ -44,8 +45,12 @@ export class Pressure {
   }
 
   #look(): void {
-    // A mean, not the worst: one long turn is no overload, many in a row are. None at all says nothing new.
-    if (this.#delays.count > 0) this.delay = Math.max(0, this.#delays.mean / 1e6 - resolution)
+    // A mean, not the worst, and the better of two looks: one long turn is no overload, many in a row are. None at all says nothing new.
+    if (this.#delays.count > 0) {
+      const mean = Math.max(0, this.#delays.mean / 1e6 - resolution)
+      this.delay = Math.min(mean, this.#last)
+      this.#last = mean
+    }
     this.#delays.reset()
     const { used_heap_size: used, heap_size_limit: limit } = getHeapStatistics()
     this.heap = (100 * used) / limit

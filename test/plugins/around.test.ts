@@ -186,7 +186,7 @@ t.test('what was never a request is counted and logged all the same', async (t) 
   const [head, body = ''] = String(Buffer.concat(chunks)).split('\r\n\r\n')
   t.match(head, /^HTTP\/1\.1 400 Bad Request\r\n/)
   const { requestId } = JSON.parse(body) as { requestId: string }
-  t.match(log(), [{ requestId, status: 400, verdict: 'BAD_REQUEST', listener: 'app' }])
+  t.match(log(), [{ requestId, status: 400, verdict: 'BAD_REQUEST', listener: 'public' }])
   const text = await (await get(`${admin}/metrics`)).body.text()
   t.match(text, /tollkeeper_refusals_total\{code="BAD_REQUEST",reason="hpe_[a-z_]+"\} 1/)
 })

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
-import { plainNode } from './toll.ts'
+import { plainNodeWith } from './toll.ts'
 
 /** Whether time matters: to see what a process covers makes it start three times as slowly, and serve slower. */
 const isTimed = ([command = '', action = '']: readonly string[]): boolean =>
@@ -39,7 +39,7 @@ export function runToll(
 
 /** The same in a directory that is there already and belongs to the test from now on. */
 export function runTollIn(t: Test, directory: string, args: readonly string[], env = {}): Running {
-  const [command, ...nodeArgs] = isTimed(args) ? plainNode : [process.execPath]
+  const [command, ...nodeArgs] = isTimed(args) ? plainNodeWith(env) : [process.execPath]
   const child = spawn(command, [...nodeArgs, toll, ...args], {
     cwd: directory,
     env: { ...process.env, ...env }

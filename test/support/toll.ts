@@ -27,7 +27,7 @@ export async function startToll(
     readonly uid?: number
   }
 ): Promise<Toll> {
-  const [command, ...nodeArgs] = plainNode
+  const [command, ...nodeArgs] = plainNodeWith(options.env)
   const program = options.program ?? `${root}build/bin/toll.js`
   const child = spawn(command, [...nodeArgs, program, ...args], {
     cwd: options.cwd,
@@ -71,3 +71,9 @@ const answers = (url: string): Promise<boolean> =>
 
 /** A Node.js as a user has it, without what tap puts into every one that a test starts to see what it covers. */
 export const plainNode = ['env', '-u', 'NODE_OPTIONS', process.execPath] as const
+
+/** The same, with the options that an environment has for it. */
+export const plainNodeWith = ({
+  NODE_OPTIONS: options
+}: NodeJS.ProcessEnv = {}): readonly [string, ...string[]] =>
+  options === undefined ? plainNode : ['env', `NODE_OPTIONS=${options}`, process.execPath]
