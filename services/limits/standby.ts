@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Operation, Store } from '../store/store.ts'
 
 /** Milliseconds between two words to the store, while it answers and while it does not. */
-const pause = { near: 1000, away: 250 }
+const pause = { near: 1000, away: 200 }
 /** Milliseconds for which a gateway counts as alive after its last word. */
 const worth = 3500
 /** Good answers in a row before a store that comes and goes is asked by requests again, at most. */
@@ -82,8 +82,9 @@ export class Standby {
   async #speak(): Promise<void> {
     const said = performance.now()
     try {
-      const gateways = await this.#store.run(speak, [wordsKey], [this.#name, worth])
-      if (!Number.isSafeInteger(gateways)) throw new TypeError('The store answered something else.')
+      const { name, gateways } = await this.#store.run(speak, [wordsKey], [this.#name, worth])
+      if (name !== this.#name || !Number.isSafeInteger(gateways))
+        throw new TypeError('The store answered something else.')
       // Its own lateness is the requests' to judge while it is near: they know when this process was busy itself.
       if (this.isAway && performance.now() - said > this.#patience) this.#good = 0
       else this.#hear(gateways)
@@ -94,7 +95,9 @@ export class Standby {
   }
 
   #hear(gateways: number): void {
-    this.gateways = Math.max(1, gateways)
+    // After an outage the others may not have spoken yet: until their words had to be there they count as they did.
+    const isTold = !this.isAway && performance.now() - this.#returnedAt > worth
+    this.gateways = Math.max(isTold ? 1 : this.gateways, gateways)
     this.#good += 1
     if (!this.isAway || this.#good < this.#trials) return
     this.isAway = false
@@ -106,29 +109,36 @@ export class Standby {
 
 const wordsKey = 'toll:{limits}:gateways'
 
-/** Says that a gateway is there, for so many milliseconds, and counts those that are. KEYS words. ARGV name, worth (0: it leaves). */
-const speak: Operation<number> = {
+/**
+ * Says that a gateway is there, for so many milliseconds, and counts those that are; its name in the answer tells that answer from any
+ * other. A full Redis refuses a script's first write, but none after another: what needs memory comes first. KEYS words. ARGV name,
+ * worth (0: it leaves).
+ */
+const speak: Operation<{ readonly name: string; readonly gateways: number }> = {
   name: 'limits.speak',
 
   lua: `
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local worth = tonumber(ARGV[2])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
 if worth == 0 then redis.call('ZREM', KEYS[1], ARGV[1])
 else
   redis.call('ZADD', KEYS[1], string.format('%.0f', now + worth), ARGV[1])
   redis.call('PEXPIRE', KEYS[1], worth)
 end
-return redis.call('ZCARD', KEYS[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+return {ARGV[1], redis.call('ZCARD', KEYS[1])}
 `,
 
   transact(tx, [key = ''], [name, worth]) {
     const own = `${key}:${name}`
     if (Number(worth) === 0) tx.remove(own)
     else tx.put(own, 1, Number(worth))
-    return [...tx.range(`${key}:`)].length
+    return [name, [...tx.range(`${key}:`)].length]
   },
 
-  decode: Number
+  decode(answer) {
+    const [name, gateways] = Array.isArray(answer) ? answer : []
+    return { name: String(name), gateways: Number(gateways) }
+  }
 }

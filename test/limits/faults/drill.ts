@@ -37,8 +37,9 @@ const patience = 5000
 /** Has a fault come and go under a steady load. */
 export async function drill(site: Site, fault: Fault, lengths: Lengths): Promise<Drill> {
   site.load.begin({ origins: site.gateways.map(({ origin }) => origin), streams, forbidden })
-  // A load's first requests open its connections.
-  await pause(300)
+  // A load's first requests open its connections, and have a gateway compile what serves them.
+  await pause(500)
+  await healed(site, clock())
   const before = await spanOf(lengths.before)
   const begun = clock()
   const date = Date.now()
