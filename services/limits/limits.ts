@@ -62,11 +62,14 @@ export class Limits {
       onAway: events.onAway,
       onReturn: () => {
         this.forget()
-        this.#settle()
+        this.#settle(this.standby.absence)
         events.onReturn()
       }
     })
-    this.#turn = new Turn(store, waits, (cause) => this.standby.leave(cause))
+    this.#turn = new Turn(store, waits, {
+      onAway: (cause) => this.standby.leave(cause),
+      onCaughtUp: () => this.#settle(0)
+    })
     this.#together = new Concurrency({
       store,
       shareOf: () => this.standby.gateways,
@@ -86,6 +89,11 @@ export class Limits {
     return new Limit(id, options, figures, this.changes)
   }
 
+  /** Whether the store is not to be asked by whoever has an answer to wait for. */
+  get #isAway(): boolean {
+    return this.standby.isAway || this.#turn.isLate
+  }
+
   get figures(): readonly LimitFigures[] {
     return [...this.#figures.values()]
   }
@@ -100,7 +108,7 @@ export class Limits {
     if (limit.options.scope === 'local') return this.#note(limit, 'local', this.#own.take(place, counted))
     const known = this.#knownRefusal(place)
     if (known !== undefined) return this.#note(limit, 'store', known)
-    if (this.standby.isAway) return this.#without(limit, numbers, place)
+    if (this.#isAway) return this.#without(limit, numbers, place)
     if (numbers.leased !== undefined) return this.#lease(limit, numbers, place, numbers.leased)
     return this.#ask(limit, numbers, place, counted)
   }
@@ -110,8 +118,7 @@ export class Limits {
     const counted = numbers.counted!
     const place = placeOf(limit.id, counted, key)
     if (limit.options.scope === 'local') this.#own.charge(place, counted, units)
-    else if (this.standby.isAway)
-      this.#standIn.charge(place, numbers.share(this.standby.gateways), units, counted)
+    else if (this.#isAway) this.#standIn.charge(place, numbers.share(this.standby.gateways), units, counted)
     // What the store does not hear of is lost with it.
     else void this.#turn.ask(place, { numbers: numbers.leased ?? counted, wanted: units, after: 'answer' })
   }
@@ -178,10 +185,10 @@ export class Limits {
     await Promise.all([this.#together.close(), this.standby.close(), this.changes.close()])
   }
 
-  /** What was let through without the store is counted there, for those who asked last. */
-  #settle(): void {
+  /** What was let through without the store, away for so many milliseconds, is counted there, for those who asked last. */
+  #settle(absence: number): void {
     // After a short absence others may have gone on with the store; after a long one all were away, and nobody owes what was a share.
-    const owed = this.standby.absence < 1000 ? 250_000 : 0
+    const owed = absence < 1000 ? 250_000 : 0
     let left = settledAtMost
     for (const { key, numbers, units } of this.#standIn.spent()) {
       if (left-- === 0) break
