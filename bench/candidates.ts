@@ -3,10 +3,13 @@ import { luaGateway, nginxGateway } from './nginx.ts'
 import type { Launch } from './process.ts'
 import { put, type Workspace } from './workspace.ts'
 
-/** What a gateway is asked to do before it passes a request on; with `session-local` ours asks no store, and the others do as with `session`. */
-export type Gate = 'none' | 'token' | 'session' | 'session-local'
+/** Where ours counts a limit; the others count in Redis, come what may. */
+const scopes = { session: 'exact', 'session-leased': 'leased', 'session-local': 'local' } as const
 
-export const hasSession = (gate: Gate): boolean => gate === 'session' || gate === 'session-local'
+/** What a gateway is asked to do before it passes a request on. */
+export type Gate = 'none' | 'token' | keyof typeof scopes
+
+export const hasSession = (gate: Gate): gate is keyof typeof scopes => gate in scopes
 
 /** What a candidate needs to know of a scenario. */
 export interface Setting {
@@ -24,7 +27,8 @@ export interface Candidate {
   launch(setting: Setting): Launch
 }
 
-const all: readonly Gate[] = ['none', 'token', 'session', 'session-local']
+const gated: readonly Gate[] = ['token', 'session', 'session-leased', 'session-local']
+const all: readonly Gate[] = ['none', ...gated]
 
 /** Everything that is compared; ratios are to the first and to the naive one. */
 export const candidates = (root: string, peers: string): readonly Candidate[] => [
@@ -38,7 +42,7 @@ export const candidates = (root: string, peers: string): readonly Candidate[] =>
   {
     name: 'nginx+lua',
     needs: 'lua',
-    gates: ['token', 'session', 'session-local'],
+    gates: gated,
     launch: ({ workspace, gate }) => luaGateway(workspace, hasSession(gate) ? 'session' : 'token')
   },
   { name: 'HAProxy', needs: 'haproxy', gates: ['none'], launch: haproxy },
@@ -69,8 +73,9 @@ function tollkeeper(root: string, { workspace, gate, routes }: Setting): Launch 
   const paths = routes === 0 ? ['/*'] : Array.from({ length: routes }, (_, index) => `/service-${index}/*`)
   const auth =
     gate === 'none' ? 'none' : { mode: 'required', session: gate === 'token' ? 'stateless' : 'revocable' }
-  const scope = gate === 'session-local' ? 'local' : 'exact'
-  const limit = { qps: 1_000_000, slack: 100_000, by: 'subject', scope }
+  const limit = hasSession(gate) && {
+    limit: { qps: 1_000_000, slack: 100_000, by: 'subject', scope: scopes[gate] }
+  }
   const config = {
     listen: { public: `127.0.0.1:${ports.gateway}`, admin: `127.0.0.1:${ports.admin}` },
     ...(hasSession(gate) && { store: { driver: 'redis', url: `redis://127.0.0.1:${ports.redis}` } }),
@@ -80,7 +85,7 @@ function tollkeeper(root: string, { workspace, gate, routes }: Setting): Launch 
       path,
       service: 'bench',
       auth,
-      ...(hasSession(gate) && { limit })
+      ...limit
     })),
     ...(gate !== 'none' && {
       auth: { issuer: 'bench', audience: 'api', access: '6h', idle: '6h', keys: { path: 'keys.json' } }
