@@ -233,7 +233,8 @@ async function buildApp(
   await app.ready()
   await pace.rest()
   const identityHeaders = Object.values(config.auth?.headers ?? {})
-  return { app, serving: { open, steps, plans, identityHeaders } }
+  const first = [{ key: 'guard', explain: app.guarding }]
+  return { app, serving: { open, first, steps, plans, table, identityHeaders } }
 }
 
 /** The direct engine, unless somebody wants to see payloads; a service that names one gets that. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Explanation } from '../../routes/admin/explanation.ts'
+import { candidateLines } from '../explanation-text.ts'
 
 interface ExplainOptions {
   readonly json?: boolean
@@ -44,6 +45,7 @@ export function explainCommand(program: Command): void {
       }
       const { readConfig } = await import('../read-config.ts')
       const { askedRequest } = await import('../../routes/table/asked-request.ts')
+      const { candidatesFor } = await import('../../routes/table/candidates.ts')
       const { compileTable } = await import('../../routes/table/compile.ts')
       const { exchangeOpener } = await import('../../routes/table/exchange.ts')
       const { doorsOf } = await import('../../routes/auth/doors.ts')
@@ -52,16 +54,20 @@ export function explainCommand(program: Command): void {
       const { value: config } = loaded
       const table = compileTable(config.routes)
       const isDoor = doorsOf(config.auth)
-      const exchange = exchangeOpener(table, isDoor, config.listen)(askedRequest(method, url, lines))
-      const { path, resource, refusal } = exchange
+      const asked = askedRequest(method, url, lines)
+      const exchange = exchangeOpener(table, isDoor, config.listen)(asked)
+      const { path, host, resource, query, refusal } = exchange
       const route = table.routes.find((candidate) => candidate === exchange.route)
+      const ask = { method: asked.method!, host, resource, query, headers: asked.headers, allowed: undefined }
+      const isMiss = refusal?.code === 'ROUTE_NOT_FOUND' || refusal?.code === 'METHOD_NOT_ALLOWED'
+      const candidates = route !== undefined || isMiss ? candidatesFor(table, ask, route) : []
       if (route === undefined) {
         const answer = refusal === undefined ? { door: resource } : problemOf(refusal)
         const sentence =
           refusal === undefined
             ? `The gateway answers ${resource} itself.`
             : `Refused with ${refusal.statusCode} ${refusal.code}: ${refusal.message}`
-        print(json, { path, ...answer }, sentence)
+        print(json, { path, ...answer, candidates }, [sentence, ...candidateLines(candidates)].join('\n'))
         return
       }
       const routeOptions = config.routes[route.index]! as RouteDetails
@@ -76,7 +82,7 @@ export function explainCommand(program: Command): void {
         canary: routeOptions.canary ?? null,
         mirror: routeOptions.mirror ?? null
       }
-      print(json, answer, rowsOf(answer))
+      print(json, { ...answer, candidates }, [rowsOf(answer), ...candidateLines(candidates)].join('\n'))
     })
 }
 
