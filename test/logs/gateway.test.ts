@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { ask } from '../support/client.ts'
+import { readDocument } from '../support/console.ts'
 import { eventually } from '../support/own-process.ts'
 import { runToll } from '../support/running.ts'
 import { adminToken, parsed, quick, startLogging } from '../support/sinks.ts'
@@ -44,6 +45,16 @@ t.test('a sink gets the line that standard output gets, also where that gets non
   await resink([])
   await request(1, 'later')
   t.ok(log().some(({ requestId }) => requestId === 'later0'))
+})
+
+t.test('the guide tells of every field that a line can have', async (t) => {
+  const told = [
+    ...readDocument('docs/guides/logs.md').matchAll(/^\| (`[^|]+) \| [^|]+ \| [^|]+ \|$/gm)
+  ].flatMap(([, cell]) => [...cell!.matchAll(/`(\w+)`/g)].map(([, field]) => field!))
+  const source = readDocument('plugins/access-log.ts')
+  const written = [...source.matchAll(/[,{]"(\w+)":/g)].map(([, field]) => field!)
+  t.ok(written.length > 18)
+  for (const field of written) t.ok(told.includes(field), field)
 })
 
 t.test('with "access" false only sinks get lines', async (t) => {

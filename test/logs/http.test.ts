@@ -151,7 +151,7 @@ t.test('https: the authority of the config, its own certificate, and no other', 
   await resink([http(url, { tls: { ca: 'ca.pem', cert: 'cert.pem', key: 'key.pem' } })])
   await request(3, 'more')
   await eventually('all are sent', async () => (await drained()).sent === 3)
-  await resink([http(url, { tls: { ca: 'missing.pem' } })])
+  await resink([http(url, { tls: { ca: 'missing.pem' }, flush: '100ms' })])
   await request(1, 'last')
   await eventually('it is down', async () => (await shown()).state === 'down')
   t.match(await shown(), { lastError: { why: 'the file tls.ca cannot be read' } })

@@ -1,8 +1,11 @@
+import { createServer } from 'node:tls'
 import t from 'tap'
+import { authority, certificate, privateKey } from '../support/certificates.ts'
 import { ask } from '../support/client.ts'
 import { startKafka } from '../support/kafka.ts'
 import { eventually } from '../support/own-process.ts'
 import { startLogging } from '../support/sinks.ts'
+import { listen } from '../support/upstream.ts'
 
 const kafka = (brokers: readonly string[], more: object = {}) => ({
   name: 'k',
@@ -149,3 +152,34 @@ t.test('a gateway starts, serves and leaves without any broker', async (t) => {
   await stop()
   t.ok(performance.now() - began < 5000)
 })
+
+t.test(
+  'brokers are reached over TLS, with the authority, the name and the certificate of the config',
+  async (t) => {
+    const seen: (string | false | null)[] = []
+    const secure = {
+      cert: certificate,
+      key: privateKey,
+      ca: authority,
+      requestCert: true,
+      rejectUnauthorized: true
+    }
+    const server = createServer(secure, (socket) => {
+      seen.push(socket.servername)
+      socket.destroy()
+    })
+    const port = await listen(t, server)
+    const tls = { ca: 'ca.pem', cert: 'cert.pem', key: 'key.pem', servername: 'up.example' }
+    const files = { 'ca.pem': authority, 'cert.pem': certificate, 'key.pem': privateKey }
+    const broker = `127.0.0.1:${port}`
+    const { request, shown, resink } = await startLogging(t, [kafka([broker], { tls: {} })], { files })
+    await request(1)
+    await eventually('it is down', async () => (await shown()).state === 'down')
+    t.match(await shown(), { lastError: { why: 'TLS did not come about' } })
+    t.same(seen, [])
+    await resink([kafka([broker], { tls })])
+    await request(1, 'more')
+    await eventually('it comes in', () => seen.length > 0)
+    t.equal(seen[0], 'up.example')
+  }
+)

@@ -230,3 +230,23 @@ for (const [what, answer] of [
     t.ok(place.isClosed)
   })
 }
+
+t.test('a place that takes nothing costs the memory of its queue, whatever is offered', async (t) => {
+  const { sink, place, figures } = newSink({ maxBytes: 2 * 1024 ** 2, timeout: 60_000, flush: 10 })
+  place.answer = () => new Promise(() => {})
+  const before = process.memoryUsage().heapUsed
+  const count = 400_000
+  for (let index = 0; index < count; index += 1) {
+    // As the access log does, out of many pieces: 600 bytes.
+    let line = `{"n":${index}`
+    for (let piece = 0; piece < 20; piece += 1) line += `,"field${piece}":"${'value'.repeat(3)}"`
+    sink.offer(`${line}}`)
+    if (index % 1000 === 0) await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.ok(sink.queuedBytes <= 2 * 1024 ** 2)
+  t.equal(figures.dropped + sink.queued, count)
+  const growth = (process.memoryUsage().heapUsed - before) / 2 ** 20
+  t.ok(growth < 100, `${Math.round(growth)} MiB, of 230 MiB that were offered`)
+  await sink.close()
+  t.equal(figures.dropped, count)
+})
