@@ -50,7 +50,7 @@ export const accessLog = definePlugin({
       const { exchange } = request
       const { route, principal, upstreamTime, detour } = exchange
       // The query stays out: it is where tokens are put by mistake.
-      let line = `{"time":"${clock.now()}","level":"info","msg":"request","requestId":${quote(withoutTokens(request.id))}`
+      let line = `{"time":"${clock.now()}","level":"info","msg":"request","requestId":${quote(request.id)}`
       line += `,"client":${quote(exchange.client)},"method":${quote(request.raw.method!)}`
       line += `,"host":${quote(exchange.host)},"path":${quote(withoutTokens(exchange.path))},"status":${status}`
       line += `,"duration":${round(endedAt - exchange.startedAt)}`

@@ -1,7 +1,7 @@
 import { type FileHandle, mkdir, open, stat } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { toBytes } from '../../../config/units.ts'
-import type { Delivery } from '../delivery.ts'
+import { type Delivery, DeliveryError } from '../delivery.ts'
 import type { Line } from '../line-queue.ts'
 import type { FileOptions } from '../slice.ts'
 import { rotate } from './rotate.ts'
@@ -15,6 +15,8 @@ export class FileDelivery implements Delivery {
   #size = 0
   /** A part of a line may be at the end of the file. */
   #isTorn = false
+  /** A batch that was given up may still be under way: nothing stops a write that hangs. */
+  #isBusy = false
 
   constructor({ path, maxSize, keep }: Pick<FileOptions, 'path' | 'maxSize' | 'keep'>, directory: string) {
     this.#path = resolve(directory, path)
@@ -23,6 +25,16 @@ export class FileDelivery implements Delivery {
   }
 
   async deliver(batch: readonly Line[]): Promise<void> {
+    if (this.#isBusy) throw new DeliveryError('the disk does not answer')
+    this.#isBusy = true
+    try {
+      await this.#write(batch)
+    } finally {
+      this.#isBusy = false
+    }
+  }
+
+  async #write(batch: readonly Line[]): Promise<void> {
     let file = await this.#current()
     const bytes = Buffer.from(batch.map(({ text }) => `${text}\n`).join(''))
     if (this.#maxSize > 0 && this.#size > 0 && this.#size + bytes.length > this.#maxSize) {
