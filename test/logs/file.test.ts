@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process'
 import {
   chmodSync,
   mkdirSync,
@@ -10,11 +11,13 @@ import {
   truncateSync
 } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { FileDelivery } from '../../services/logs/file/file.ts'
 import type { Line } from '../../services/logs/line-queue.ts'
 import { eventually } from '../support/own-process.ts'
 import { parsed, quick, startLogging } from '../support/sinks.ts'
+import { plainNode } from '../support/toll.ts'
 
 const file = (more: object = {}) => ({ name: 'a', kind: 'file', path: 'logs/access.log', ...quick, ...more })
 
@@ -113,4 +116,22 @@ t.test('a path that cannot be written to is tried until it can', async (t) => {
   rmSync(path, { recursive: true })
   await drained()
   t.equal(parsed(readFileSync(path, 'utf8')).length, 2)
+})
+
+t.test('a batch that fits only in part leaves nothing of itself behind', async (t) => {
+  const directory = t.testdir()
+  const code = `
+    import { FileDelivery } from ${JSON.stringify(new URL('../../services/logs/file/file.js', import.meta.url).href)}
+    const delivery = new FileDelivery({ path: 'a.log', maxSize: '0B', keep: 1 }, ${JSON.stringify(directory)})
+    const line = (text) => ({ text, bytes: text.length })
+    await delivery.deliver([line('first')])
+    await delivery.deliver([line('x'.repeat(700)), line('y'.repeat(700))]).catch(({ code }) => console.log(code))
+    await delivery.deliver([line('last')])
+  `
+  // Files of a kilobyte at most; without the trap the process would be killed for a longer one.
+  const limited = `trap '' XFSZ; ulimit -f 1; exec "$@"`
+  const args = ['-c', limited, 'bash', ...plainNode, '--input-type=module', '-e', code]
+  const { stdout } = await promisify(execFile)('bash', args)
+  t.equal(stdout, 'EFBIG\n')
+  t.equal(readFileSync(join(directory, 'a.log'), 'utf8'), 'first\nlast\n')
 })
