@@ -92,11 +92,11 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   accessOptions,
   issuerOptions,
   limitOptions,
+  sinkOptions,
   networkLists,
   guardPatterns,
   validateOptions,
-  corsOptions,
-  sinkOptions
+  corsOptions
 ]
 
 /** The same for whoever reads one config only. */

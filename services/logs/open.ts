@@ -46,9 +46,10 @@ export function openSinks(
         if (option.messages) messages?.add(listener)
         return { sink, listener }
       },
-      ({ sink, listener }) => {
+      async ({ sink, listener }) => {
         messages?.delete(listener)
-        return sink.close()
+        const dropped = await sink.close()
+        if (dropped > 0) log.warn({ sink: sink.name, dropped }, 'a log sink did not take its last lines')
       }
     )
     return opened.sink

@@ -55,7 +55,7 @@ export class Sink {
   #underWay: AbortController | undefined
   /** Ends a pause. */
   #wake: (() => void) | undefined
-  #closing: Promise<void> | undefined
+  #closing: Promise<number> | undefined
   /** Nothing is handed over any more. */
   #isOver = false
   #state: SinkState = 'new'
@@ -114,13 +114,13 @@ export class Sink {
     else this.#timer ??= setTimeout(() => this.#work(), batch.linger).unref()
   }
 
-  /** Hands over what waits for as long as `flush` says, drops the rest, and lets go of the sink. */
-  close(): Promise<void> {
+  /** Hands over what waits for as long as `flush` says, drops the rest, and lets go of the sink. Resolves with how many were dropped. */
+  close(): Promise<number> {
     this.#closing ??= this.#close()
     return this.#closing
   }
 
-  async #close(): Promise<void> {
+  async #close(): Promise<number> {
     const deadline = setTimeout(() => {
       this.#isOver = true
       this.#wake?.()
@@ -134,8 +134,10 @@ export class Sink {
     this.#isOver = true
     clearTimeout(deadline)
     clearTimeout(this.#timer)
-    this.figures.dropped += this.#queue.clear()
+    const left = this.#queue.clear()
+    this.figures.dropped += left
     await within(closeTimeout, this.#delivery.close())
+    return left
   }
 
   #work(): void {
@@ -156,15 +158,15 @@ export class Sink {
     // Not in the turn of the request whose line was the last one needed.
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#queue.waiting > 0 && !this.#isOver) {
-      const error = await this.#try(this.#queue.take(this.#most, maxBytes))
-      if (error === undefined) {
+      const outcome = await this.#try(this.#queue.take(this.#most, maxBytes))
+      if (outcome === 'taken') {
         const isFull = this.#queue.waiting >= maxLines || this.#queue.waitingBytes >= maxBytes
         if (!isFull && this.#closing === undefined) return
-      } else if (error.retry === 'again') await this.#pause(error.after)
+      } else if (outcome !== 'taken apart') await this.#pause(outcome.after)
     }
   }
 
-  async #try(batch: readonly Line[]): Promise<DeliveryError | undefined> {
+  async #try(batch: readonly Line[]): Promise<'taken' | 'taken apart' | DeliveryError> {
     const { figures } = this
     try {
       await this.#deliver(batch)
@@ -173,7 +175,7 @@ export class Sink {
       if (error.retry === 'too large' && batch.length > 1) {
         this.#queue.putBack(batch)
         this.#most = Math.ceil(batch.length / 2)
-        return error
+        return 'taken apart'
       }
       if (error.retry === 'again') this.#queue.putBack(batch)
       else {
@@ -188,7 +190,7 @@ export class Sink {
     this.#most = Math.min(this.#terms.batch.maxLines, this.#most * 2)
     this.#failures = 0
     this.#become('up')
-    return undefined
+    return 'taken'
   }
 
   /** Ends in time, also where the delivery does not. */

@@ -3,9 +3,17 @@ import { join } from 'node:path'
 import t from 'tap'
 import { ask } from '../support/client.ts'
 import { readDocument } from '../support/console.ts'
-import { eventually } from '../support/own-process.ts'
+import { eventually, startOwnProcess } from '../support/own-process.ts'
 import { runToll } from '../support/running.ts'
-import { adminToken, parsed, quick, startLogging } from '../support/sinks.ts'
+import {
+  adminToken,
+  loggingConfig,
+  parsed,
+  quick,
+  requestMany,
+  startLogging,
+  statusUpstream
+} from '../support/sinks.ts'
 import { exchange } from '../support/upstream.ts'
 
 const file = (name: string, more: object = {}) => ({
@@ -200,6 +208,15 @@ t.test('what waits at the end is handed over before the gateway leaves', async (
   })
   await stop()
   t.equal(parsed(readFileSync(join(directory, 'b.log'), 'utf8')).length, 30)
+})
+
+t.test('a process that gets SIGTERM writes its last lines before it ends', async (t) => {
+  const path = join(t.testdir(), 'a.log')
+  const { url } = await statusUpstream(t)
+  const gateway = await startOwnProcess(t, loggingConfig(url, [file('a', { path, batch: { linger: '1m' } })]))
+  await requestMany(gateway.origin, 100)
+  t.equal(await gateway.stop(), 0)
+  t.equal(parsed(readFileSync(path, 'utf8')).length, 100)
 })
 
 t.test('toll log sinks lists them, and only operators may', async (t) => {

@@ -152,13 +152,19 @@ t.test('a broker that is killed is replaced by another one of the list', async (
 })
 
 t.test('a gateway starts, serves and leaves without any broker', async (t) => {
-  const { request, shown, stop } = await startLogging(t, [kafka(['127.0.0.1:1'])])
+  const { request, shown, stop, log } = await startLogging(t, [kafka(['127.0.0.1:1'])])
   await request(20)
   await eventually('it is down', async () => (await shown()).state === 'down')
   t.match(await shown(), { queued: 20, lastError: { why: 'the connection was refused' } })
   const began = performance.now()
   await stop()
   t.ok(performance.now() - began < 5000)
+  t.match(log().at(-1), {
+    level: 'warn',
+    sink: 'k',
+    dropped: 20,
+    msg: 'a log sink did not take its last lines'
+  })
 })
 
 t.test(

@@ -176,6 +176,20 @@ t.test('lines that are refused for good are counted as failed and are in no oneâ
   await sink.close()
 })
 
+t.test('a place that refuses everything for good is not asked without pause', async (t) => {
+  const { sink, place, figures } = newSink()
+  let calls = 0
+  place.answer = async () => {
+    calls += 1
+    throw new DeliveryError('it answered 413', { retry: calls % 2 === 0 ? 'too large' : 'never' })
+  }
+  for (let index = 0; index < 100; index += 1) sink.offer(`line ${index}`)
+  await new Promise((resolve) => setTimeout(resolve, 150))
+  t.equal(calls, 1)
+  t.equal(figures.failed, 10)
+  await sink.close()
+})
+
 t.test('a delivery that never ends is given up in time', async (t) => {
   const { sink, place, figures } = newSink({ timeout: 50 })
   let calls = 0
@@ -204,7 +218,7 @@ t.test('leaving, a sink hands over what waits', async (t) => {
   const { sink, place, figures } = newSink({ batch: { ...terms.batch, linger: 60_000 } })
   for (let index = 0; index < 25; index += 1) sink.offer(`line ${index}`)
   sink.offer('the last')
-  await sink.close()
+  t.equal(await sink.close(), 0)
   t.equal(place.batches.flat().at(-1), 'the last')
   t.equal(figures.sent, 26)
   sink.offer('too late')
@@ -222,7 +236,7 @@ for (const [what, answer] of [
     for (let index = 0; index < 15; index += 1) sink.offer(`line ${index}`)
     await new Promise((resolve) => setTimeout(resolve, 50))
     const began = performance.now()
-    await sink.close()
+    t.equal(await sink.close(), 15)
     const took = performance.now() - began
     t.ok(took > 250 && took < 2000, `${Math.round(took)} ms`)
     t.equal(figures.dropped, 15)
