@@ -71,3 +71,16 @@ function addressOf(child: ChildProcess): Promise<string> {
     })
   })
 }
+
+/** A sink for these brokers that gives up soon enough for a test. */
+export const kafkaSink = (brokers: readonly string[], more: object = {}) => ({
+  name: 'k',
+  kind: 'kafka',
+  brokers,
+  topic: 'access',
+  batch: { linger: '50ms', maxLines: 200 },
+  timeouts: { connect: '500ms', request: '500ms' },
+  timeout: '1s',
+  flush: '500ms',
+  ...more
+})
