@@ -48,6 +48,7 @@ import type { AuthOptions } from './services/identity/slice.ts'
 import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
 import { limitOptions } from './services/limits/check.ts'
+import { sinkOptions } from './services/logs/check.ts'
 import type { NodeOverrides } from './services/nodes/node-overrides.ts'
 import { openNodeOverrides } from './services/nodes/open.ts'
 import { pressureOf } from './services/pressure/pressure.ts'
@@ -91,6 +92,7 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   accessOptions,
   issuerOptions,
   limitOptions,
+  sinkOptions,
   networkLists,
   guardPatterns,
   validateOptions,
@@ -160,7 +162,14 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const served = { table: process.memory.routes.table(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const own = { config: loaded.value, directory: loaded.directory, services, opened }
-    const admin = await buildAdmin({ ...own, ...served, ...process, serving, limits: app.limits })
+    const admin = await buildAdmin({
+      ...own,
+      ...served,
+      ...process,
+      serving,
+      limits: app.limits,
+      sinks: app.sinks
+    })
     const activate = () => {
       for (const pool of served.pools.values()) pool.activate()
     }
@@ -192,7 +201,7 @@ async function buildApp(
   let plans: Plans = new ByRoute()
   const app = newCorridor({
     log: process.log,
-    accessLog: { writer: process.lines, format: process.format },
+    accessLog: { writer: process.lines, format: process.format, messages: process.lines.listeners },
     open,
     pathOf: (exchange) => {
       const { route, refusal, resource, query } = exchange
