@@ -6,6 +6,7 @@ import type { Cause } from '../../services/bans/ban.ts'
 import { banPolicy, openBans } from '../../services/bans/open.ts'
 import { banSchema, networks, routeClients } from '../../services/bans/slice.ts'
 import { agentRules, detectSchema, headerRules, pathRules } from '../../services/detect/slice.ts'
+import { tunnelsOf } from '../../services/transport/tunnel.ts'
 import { definePlugin, type Note, type Step } from '../plugin.ts'
 import { clientOf, plainAddress, trustList } from './client-address.ts'
 import { clientsStep } from './clients-step.ts'
@@ -70,6 +71,11 @@ export const guard = definePlugin({
       if (ban.dryRun && placed.by === 'automatic') return undefined
       return { reason: 'banned', seconds: Math.max(1, Math.ceil((placed.until - Date.now()) / 1000)) }
     }
+
+    // A WebSocket asks nothing any more: who is shut out meanwhile has to be shown out.
+    const tunnels = tunnelsOf(services)
+    const forget = bans.onBanned(() => tunnels.endOf((client) => refusalFor(client) !== undefined))
+    app.addHook('onClose', async () => forget())
 
     const settle = ({ exchange, headers, raw }: FastifyRequest): void => {
       const peer = plainAddress(raw.socket.remoteAddress ?? '')
