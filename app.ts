@@ -12,12 +12,13 @@ import { plugins } from './plugins/index.ts'
 import type { RouteInfo } from './plugins/plugin.ts'
 import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
-import { adminSlice } from './routes/admin/admin.ts'
+import { adminSlice, adminToken } from './routes/admin/admin.ts'
 import { buildAdmin } from './routes/admin/build.ts'
 import type { Control } from './routes/admin/control.ts'
 import type { Serving } from './routes/admin/explanation.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
+import { answerDebug } from './routes/debug.ts'
 import type { GatewayMemory } from './routes/memory.ts'
 import { type Engine, type Plans, planRoutes } from './routes/proxy/plan.ts'
 import { type Releases, releasesOf } from './routes/proxy/release.ts'
@@ -211,6 +212,8 @@ async function buildApp(
     }
   })
   opened.push(app)
+  const { admin } = config
+  answerDebug(app, table, [adminToken(admin, directory) ?? []].flat())
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
   const releases = releasesOf(config, services)
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)

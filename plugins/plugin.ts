@@ -106,6 +106,8 @@ export interface Exchange {
   answering: { onClose(): void } | undefined
   /** Told of the headers of the service's answer, flat as they came, before any of it goes on. */
   onAnswer: ((headers: readonly string[]) => void) | undefined
+  /** Adds to the answer what was decided about the request, for whoever may know (routes/debug.ts). */
+  onDebug: (() => void) | undefined
   /** The route that a CORS preflight asks about, which its own method, OPTIONS, does not lead to. */
   preflight: RouteInfo | undefined
   /** Whether the gateway answers for CORS here, so that no service does (plugins/cors.ts). */

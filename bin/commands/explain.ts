@@ -45,7 +45,7 @@ export function explainCommand(program: Command): void {
       }
       const { readConfig } = await import('../read-config.ts')
       const { askedRequest } = await import('../../routes/table/asked-request.ts')
-      const { candidatesFor } = await import('../../routes/table/candidates.ts')
+      const { candidatesOf } = await import('../../routes/table/candidates.ts')
       const { compileTable } = await import('../../routes/table/compile.ts')
       const { exchangeOpener } = await import('../../routes/table/exchange.ts')
       const { doorsOf } = await import('../../routes/auth/doors.ts')
@@ -56,11 +56,9 @@ export function explainCommand(program: Command): void {
       const isDoor = doorsOf(config.auth)
       const asked = askedRequest(method, url, lines)
       const exchange = exchangeOpener(table, isDoor, config.listen)(asked)
-      const { path, host, resource, query, refusal } = exchange
+      const { path, resource, refusal } = exchange
       const route = table.routes.find((candidate) => candidate === exchange.route)
-      const ask = { method: asked.method!, host, resource, query, headers: asked.headers, allowed: undefined }
-      const isMiss = refusal?.code === 'ROUTE_NOT_FOUND' || refusal?.code === 'METHOD_NOT_ALLOWED'
-      const candidates = route !== undefined || isMiss ? candidatesFor(table, ask, route) : []
+      const candidates = candidatesOf(asked, exchange, table)
       if (route === undefined) {
         const answer = refusal === undefined ? { door: resource } : problemOf(refusal)
         const sentence =

@@ -7,7 +7,7 @@ import type { Preview } from '../../services/upstream/pool.ts'
 import { balanceKey } from '../proxy/balance-key.ts'
 import type { Plans } from '../proxy/plan.ts'
 import { planFor } from '../proxy/release.ts'
-import { type Candidate, candidatesFor } from '../table/candidates.ts'
+import { type Candidate, candidatesOf } from '../table/candidates.ts'
 import type { Table } from '../table/compile.ts'
 
 /** What one config does with requests. */
@@ -80,7 +80,7 @@ export async function explain(raw: IncomingMessage, serving: Serving): Promise<E
     ...(route && {
       route: { id: route.id, path: route.path, methods: route.methods, service: route.service }
     }),
-    candidates: candidatesOf(raw, exchange, serving),
+    candidates: candidatesOf(raw, exchange, serving.table),
     steps: taken
   }
   if (problem instanceof Untold) return { allowed: null, detail: problem.message, ...shown }
@@ -92,16 +92,6 @@ export async function explain(raw: IncomingMessage, serving: Serving): Promise<E
     ...nodeFor(request, route, serving),
     upstream: seenBy(raw, exchange, route, serving)
   }
-}
-
-/** None for what has no path that could be compared, and for what the gateway answers itself. */
-function candidatesOf(raw: IncomingMessage, exchange: Exchange, { table }: Serving): readonly Candidate[] {
-  const { route, refusal, host, resource, query } = exchange
-  const isMiss = refusal?.code === 'ROUTE_NOT_FOUND' || refusal?.code === 'METHOD_NOT_ALLOWED'
-  if (route === undefined && !isMiss) return []
-  const ask = { method: raw.method ?? 'GET', host, resource, query, headers: raw.headers, allowed: undefined }
-  const taken = table.routes.find((one) => one === route)
-  return candidatesFor(table, ask, taken)
 }
 
 interface NamedStep {

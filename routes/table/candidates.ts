@@ -1,4 +1,6 @@
+import type { IncomingMessage } from 'node:http'
 import { nearest } from '../../config/nearest.ts'
+import type { Exchange } from '../../plugins/plugin.ts'
 import { rank, type Table } from './compile.ts'
 import { type Ask, takesHeaders, takesMethod, takesQuery } from './match.ts'
 import { routesInOrder } from './order.ts'
@@ -16,11 +18,23 @@ export interface Candidate {
 /** Candidates that are told, at most. */
 const most = 10
 
+/** Those of a request whose exchange was opened: none for what has no path that could be compared, or is answered by the gateway itself. */
+export function candidatesOf(
+  { method = 'GET', headers }: IncomingMessage,
+  { route, refusal, host, resource, query }: Exchange,
+  table: Table
+): readonly Candidate[] {
+  const isMiss = refusal?.code === 'ROUTE_NOT_FOUND' || refusal?.code === 'METHOD_NOT_ALLOWED'
+  if (route === undefined && !isMiss) return []
+  const taken = table.routes.find((one) => one === route)
+  return candidatesFor(table, { method, host, resource, query, headers, allowed: undefined }, taken)
+}
+
 /**
  * The routes that a request could have been meant for, the taken one first: those that take it too and come later, and those which a
  * single thing keeps from it. Looks at every route, so it is nothing for a request's way.
  */
-export function candidatesFor(table: Table, ask: Ask, taken: CompiledRoute | undefined): Candidate[] {
+function candidatesFor(table: Table, ask: Ask, taken: CompiledRoute | undefined): Candidate[] {
   const lost: { readonly route: CompiledRoute; readonly why: string; readonly distance: number }[] = []
   for (const route of routesInOrder(table)) {
     if (route === taken) continue

@@ -4,8 +4,8 @@ import { startGateway } from '../support/gateway.ts'
 import { exchange, httpUpstream } from '../support/upstream.ts'
 
 /** Whatever is planted here, the explanation has to name. */
-const up = await httpUpstream(t, (_request, response) => response.end('ok'))
-const gone = 'http://127.0.0.1:9'
+const up = await httpUpstream(t, (_request, response) => response.end('one'))
+const second = await httpUpstream(t, (_request, response) => response.end('two'))
 const service = 'shop'
 const open = { service, auth: 'none' }
 const token = 'an-admin-token-of-some-length'
@@ -22,7 +22,7 @@ const gateway = await startGateway(t, {
     hashed: {
       nodes: [
         { url: up.url, id: 'one' },
-        { url: gone, id: 'two' }
+        { url: second.url, id: 'two' }
       ],
       balance: { by: 'header:x-cart' }
     }
@@ -153,6 +153,6 @@ t.test('the node is the one that the next request gets, and asking does not chan
   t.match(node, { strategy: 'hash', nodes: { one: 'ready', two: 'ready' } })
   t.same(((await ask()) as { node: object }).node, node)
   const request = `GET /carts HTTP/1.1\r\nHost: x\r\nUser-Agent: t\r\nX-Cart: ${cart}\r\nConnection: close\r\n\r\n`
-  const head = String(await exchange(origin, request))
-  t.match(head, node.next === 'one' ? /^HTTP\/1\.1 200/ : /^HTTP\/1\.1 502/)
+  const answer = String(await exchange(origin, request))
+  t.equal(answer.slice(-3), node.next)
 })
