@@ -14,6 +14,7 @@ import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
 import { adminSlice } from './routes/admin/admin.ts'
 import { buildAdmin } from './routes/admin/build.ts'
+import { adminTokens } from './routes/admin/check.ts'
 import type { Control } from './routes/admin/control.ts'
 import type { Serving } from './routes/admin/explanation.ts'
 import { registerAuth } from './routes/auth/auth.ts'
@@ -94,7 +95,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   networkLists,
   guardPatterns,
   validateOptions,
-  corsOptions
+  corsOptions,
+  adminTokens
 ]
 
 /** The same for whoever reads one config only. */

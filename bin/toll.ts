@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { apikeyCommand } from './commands/apikey.ts'
+import { auditCommand } from './commands/audit.ts'
 import { banCommand } from './commands/ban.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
@@ -44,6 +45,7 @@ const commands = [
   routesCommand,
   explainCommand,
   reloadCommand,
+  auditCommand,
   psCommand,
   logsCommand,
   userCommand,
