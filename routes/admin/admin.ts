@@ -40,7 +40,28 @@ export const adminSlice = {
       maxBody: Size({
         default: '64KiB',
         description: 'Largest request body the admin API takes; more is answered with 413.'
-      })
+      }),
+      maxConfig: Size({
+        default: '4MiB',
+        description: 'The same for PUT /admin/config.'
+      }),
+      history: Type.Object(
+        {
+          path: Type.String({
+            default: '.toll/history',
+            minLength: 1,
+            description:
+              'Directory (mode 0700) with the texts of the config that served last, as they were written. It holds what the file holds.'
+          }),
+          keep: Type.Integer({
+            default: 20,
+            minimum: 0,
+            maximum: 1000,
+            description: 'How many are kept, for `toll history` and `toll rollback`; 0 for none.'
+          })
+        },
+        { additionalProperties: false, default: {}, description: 'The configs before this one.' }
+      )
     },
     { additionalProperties: false, default: {}, description: 'Access to the admin listener.' }
   )
@@ -51,6 +72,7 @@ export interface AdminOptions {
   readonly readToken?: string
   readonly tokenPath: string
   readonly maxBody: string
+  readonly maxConfig: string
 }
 
 /** Checks an access token of the gateway's own for the admin API; rejects with a problem. */

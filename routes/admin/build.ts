@@ -104,7 +104,7 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   registerLimitDoors(admin, limits, parts.limits)
   registerBans(admin, bans, banPolicy(config.guard.allow, config.guard.ban), audit)
   registerAudit(admin, audit)
-  registerConfig(admin, control)
+  await registerConfig(admin, control, toBytes(config.admin.maxConfig))
   await registerSessions(admin, config.auth, services)
   await registerLockouts(admin, config.auth, services)
   await registerKeys(admin, config.auth, services)

@@ -78,7 +78,13 @@ function operationOf({ method, path, call }: Registered): object {
   }
   const refusals = ['401', '403', '429', ...(ifMatch === undefined ? [] : ['412']), 'default']
   return {
-    operationId: [method.toLowerCase(), ...path.split(/[^A-Za-z]+/).filter(Boolean)].join('-'),
+    operationId: [
+      method.toLowerCase(),
+      ...path
+        .replace('*', 'rest')
+        .split(/[^A-Za-z]+/)
+        .filter(Boolean)
+    ].join('-'),
     summary,
     'x-role': roleOfCall(method, call),
     parameters: [...inPath, ...inQuery, ...(ifMatch === undefined ? [] : [precondition])],

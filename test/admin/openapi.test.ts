@@ -38,7 +38,10 @@ t.test('the OpenAPI document has every call with a summary, its role and its par
     const looks = method === 'GET' || lookers.has(`${method} ${path}`)
     t.equal(operation['x-role'], looks ? 'read' : 'operate', `${method} ${path}`)
     const named = [...described.matchAll(/\{(\w+)\}/g)].map(([, name]) => name)
-    t.same(operation.parameters.filter((one) => one.in === 'path').map(({ name }) => name), named)
+    t.same(
+      operation.parameters.filter((one) => one.in === 'path').map(({ name }) => name),
+      named
+    )
     t.match(operation.responses, { 401: {}, 403: {}, default: {} })
     t.notOk(ids.has(operation.operationId), `${operation.operationId} is unique`)
     ids.add(operation.operationId)
@@ -47,6 +50,9 @@ t.test('the OpenAPI document has every call with a summary, its role and its par
   t.equal(count, adminCalls().length, 'and no other')
   // Every reference leads somewhere.
   for (const [, pointer] of text.matchAll(/"\$ref":"#\/([^"]+)"/g)) {
-    t.ok(pointer!.split('/').reduce<never>((at, key) => at?.[key] as never, body as never), pointer)
+    t.ok(
+      pointer!.split('/').reduce<never>((at, key) => at?.[key] as never, body as never),
+      `${pointer} is there`
+    )
   }
 })
