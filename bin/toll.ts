@@ -7,9 +7,11 @@ import { banCommand } from './commands/ban.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
+import { diffCommand } from './commands/diff.ts'
 import { docsCommand } from './commands/docs.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { explainCommand } from './commands/explain.ts'
+import { historyCommand } from './commands/history.ts'
 import { keyCommand } from './commands/key.ts'
 import { limitCommand } from './commands/limit.ts'
 import { logsCommand } from './commands/logs.ts'
@@ -45,6 +47,8 @@ const commands = [
   routesCommand,
   explainCommand,
   reloadCommand,
+  diffCommand,
+  historyCommand,
   auditCommand,
   psCommand,
   logsCommand,
