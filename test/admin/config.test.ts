@@ -1,8 +1,10 @@
 import {
   chmodSync,
+  existsSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync
@@ -182,6 +184,16 @@ t.test('a config that is a link is not replaced by a file', async (t) => {
   t.match(answer, { status: 409, body: { code: 'CONFLICT', detail: /is a link/ } })
   t.equal(text(), before)
   t.equal((await get()).etag, etag, 'and does not serve')
+})
+
+t.test('a file that is gone is not made anew, and a refusal to write leaves what serves', async (t) => {
+  const { get, put, path } = await start(t)
+  const { etag, config } = await get()
+  rmSync(path)
+  const answer = await put(limited(config, 200), etag)
+  t.match(answer, { status: 503, body: { code: 'CONFIG_UNWRITABLE', detail: /it is gone/ } })
+  t.equal(existsSync(path), false)
+  t.equal((await get()).etag, etag)
 })
 
 t.test('a reload may be meant for one config, too', async (t) => {
