@@ -5,7 +5,9 @@ import { type LoadedConfig, loadConfig } from './config/config.ts'
 import type { Check, Report } from './config/mistake.ts'
 import { Pace } from './config/pace.ts'
 import { listen, shutdown } from './config/process.ts'
+import { secretMask } from './config/sentence.ts'
 import { toMilliseconds } from './config/units.ts'
+import type { Unmasked } from './config/unmask.ts'
 import { ByRoute } from './plugins/by-route.ts'
 import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { plugins } from './plugins/index.ts'
@@ -14,6 +16,7 @@ import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
 import { adminSlice, adminToken } from './routes/admin/admin.ts'
 import { buildAdmin } from './routes/admin/build.ts'
+import { adminTokens } from './routes/admin/check.ts'
 import type { Control } from './routes/admin/control.ts'
 import type { Serving } from './routes/admin/explanation.ts'
 import { registerAuth } from './routes/auth/auth.ts'
@@ -97,7 +100,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   networkLists,
   guardPatterns,
   validateOptions,
-  corsOptions
+  corsOptions,
+  adminTokens
 ]
 
 /** The same for whoever reads one config only. */
@@ -106,12 +110,28 @@ export const checks = checksWith(new RouteMemory())
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
 
-/** Reads a config file whole; rejects with a ConfigError and every mistake in it. */
-export const loadGatewayConfig = (path: string, memory?: GatewayMemory): Promise<GatewayConfig> =>
+/** The mask of a secret that the present config does not have there is not to be written to the file. */
+const unknownSecret = (pointer: string): Check =>
+  Object.assign(
+    (_: unknown, report: Report) =>
+      report.error(
+        pointer,
+        `"${secretMask}" stands for a secret that is not here in the config that serves; write it, or a reference`
+      ),
+    { tolerant: true as const }
+  )
+
+/** Reads a config file whole, or a text as if it were in it; rejects with a ConfigError and every mistake in it. */
+export const loadGatewayConfig = (
+  path: string,
+  memory?: GatewayMemory,
+  { text, refused = [] }: Partial<Unmasked> = {}
+): Promise<GatewayConfig> =>
   loadConfig({
     path,
     slices,
-    checks: checksWith(memory?.routes ?? new RouteMemory()),
+    checks: [...checksWith(memory?.routes ?? new RouteMemory()), ...refused.map(unknownSecret)],
+    ...(text !== undefined && { text }),
     ...(memory !== undefined && { memory: memory.config }),
     extend: async (config: unknown, report: Report, directory: string) => {
       await checkOwnProvider(config, report, directory)

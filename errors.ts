@@ -117,6 +117,7 @@ export const RequestTimeout = kind(
   true,
   'The request did not arrive in time.'
 )
+export const Conflict = kind('CONFLICT', 409, 'client', false, '%s')
 export const PreconditionFailed = kind('PRECONDITION_FAILED', 412, 'client', false, '%s')
 export const BodyTooLarge = kind(
   'BODY_TOO_LARGE',
@@ -146,6 +147,7 @@ export const ExpectationFailed = kind(
   false,
   'The gateway meets no expectation but "100-continue".'
 )
+export const PreconditionRequired = kind('PRECONDITION_REQUIRED', 428, 'client', false, '%s')
 export const RateLimited = kind(
   'RATE_LIMITED',
   429,
@@ -238,6 +240,13 @@ export const KeysUnavailable = kind(
   'gateway',
   true,
   'There is no key to sign with at the moment; try again, or tell who runs the gateway.'
+)
+export const ConfigUnwritable = kind(
+  'CONFIG_UNWRITABLE',
+  503,
+  'gateway',
+  true,
+  'The config file cannot be written: %s.'
 )
 export const Overloaded = kind('OVERLOADED', 503, 'gateway', true, 'The gateway is busy; try again.')
 export const Draining = kind(

@@ -2,23 +2,29 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Writable } from 'node:stream'
 import { buildGeneration, type GatewayConfig, type Generation, loadGatewayConfig } from './app.ts'
-import { diff } from './config/diff.ts'
+import { entityTag } from './config/entity-tag.ts'
+import { refuseFixed } from './config/fixed.ts'
 import { renderMistakes } from './config/frame.ts'
 import { ConfigError } from './config/mistake.ts'
 import { toWait } from './config/units.ts'
 import { type ConfigWatch, watchConfig } from './config/watch.ts'
+import { Draining, isProblem } from './errors.ts'
 import { cutOff } from './plugins/corridor.ts'
 import { metricsOf } from './plugins/metrics.ts'
 import { causeCode } from './plugins/problem.ts'
-import type { Control, ReloadResult } from './routes/admin/control.ts'
+import { changesOf } from './routes/admin/changes.ts'
+import type { Change, Control, ReloadResult } from './routes/admin/control.ts'
 import { Front, type Side } from './routes/front.ts'
 import { newMemory } from './routes/memory.ts'
 import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
 import { stopAccepting } from './routes/wire.ts'
+import type { History, Kept } from './services/history/history.ts'
+import { historyOf } from './services/history/open.ts'
+import { Retired } from './services/retired.ts'
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
-import type { LineWriter } from './services/telemetry/line-writer.ts'
-import type { Log, LogFormat } from './services/telemetry/log.ts'
+import type { Log } from './services/telemetry/log.ts'
+import type { Speech } from './services/telemetry/speech.ts'
 
 export interface GatewayOptions {
   /** Path of the config file. */
@@ -33,17 +39,8 @@ export interface GatewayOptions {
   readonly watch?: boolean
 }
 
-/** How the gateway tells what it does. */
-export interface Speech {
-  readonly log: Log
-  readonly lines: LineWriter
-  readonly format: LogFormat
-}
-
 type Values = GatewayConfig['value']
 
-/** Longest wait for the requests of a replaced config before its app is closed under them. */
-const retireTimeout = 10 * 60_000
 /** Longest wait for what was cut off to be told. */
 const cutOffTimeout = 1000
 
@@ -54,13 +51,15 @@ export class Gateway implements Control {
   readonly #memory = newMemory()
   /** Keeps what must live as long as the process, whatever the config says. */
   readonly #lease: Lease = this.#registry.lease()
-  /** Configs that were replaced and still have requests under way. */
-  readonly #replaced = new Set<Generation>()
+  readonly #replaced = new Retired<Generation>()
   readonly #runtime: Runtime
   #speech: Speech | undefined
   /** Knows which answers are not out yet, whichever config they belong to. */
   #front: Front | undefined
   #current: Generation | undefined
+  /** What `#current` was made of, in the words that are in the file now. */
+  #served: GatewayConfig | undefined
+  #history: History | undefined
   #watcher: ConfigWatch | undefined
   #reloading: Promise<unknown> = Promise.resolve()
   #lastReload: ReloadResult | undefined
@@ -97,8 +96,10 @@ export class Gateway implements Control {
     const loaded = await loadGatewayConfig(this.#options.path, this.#memory)
     this.#speech = this.#options.speak(loaded)
     this.#watcher?.follow(loaded.files)
+    this.#served = loaded
+    this.#history = historyOf(loaded, this.log)
     this.#current = await this.#build(loaded)
-    this.#note({ outcome: 'applied', revision: loaded.revision, at: new Date().toISOString() })
+    this.#settle('applied', loaded, { at: new Date().toISOString(), by: 'file', reason: 'start' })
     await this.#listen(loaded.value)
     this.#run(loaded)
   }
@@ -119,56 +120,100 @@ export class Gateway implements Control {
   }
 
   get config(): GatewayConfig {
-    return this.#current!.loaded
+    return this.#served!
+  }
+
+  get history(): History {
+    return this.#history!
   }
 
   get lastReload(): ReloadResult {
     return this.#lastReload!
   }
 
-  /** Reads the file again. Never rejects: a config that cannot be read or built changes nothing and is told in the result. */
-  reload(reason: string): Promise<ReloadResult> {
-    const next = this.#reloading.then(() => this.#reload(reason))
-    this.#reloading = next
+  /**
+   * Reads the file again, or puts another text there first, one after the other with every other reload. A config that cannot be read
+   * or built changes nothing and is told in the result; it rejects only with a problem of a change that somebody asked for.
+   */
+  reload(reason: string, change: Change = {}): Promise<ReloadResult> {
+    const next = this.#reloading.then(() => this.#reload(reason, change))
+    this.#reloading = next.catch(() => undefined)
     return next
   }
 
-  async #reload(reason: string): Promise<ReloadResult> {
+  async #reload(reason: string, { by = 'file', expect, edit }: Change): Promise<ReloadResult> {
     const { path } = this.#options
     const { log } = this.#speech!
     const at = new Date().toISOString()
-    if (this.isDraining) return this.#lastReload!
+    if (this.isDraining) return this.#left(edit)
+    const serving = this.#served!
+    expect?.(entityTag(serving))
     try {
-      const loaded = await loadGatewayConfig(path, this.#memory)
-      this.#watcher?.follow(loaded.files)
-      const current = this.#current!
-      if (loaded.revision === current.loaded.revision) {
-        return this.#note({ outcome: 'unchanged', revision: loaded.revision, at })
+      const edited = await edit?.(serving)
+      const loaded = await loadGatewayConfig(path, this.#memory, edited)
+      if (edited === undefined) this.#watcher?.follow(loaded.files)
+      if (loaded.revision === serving.revision) {
+        await edited?.commit()
+        return this.#settle('unchanged', loaded, { at, by, reason })
       }
-      refuseFixed(current.loaded.value, loaded.value)
+      refuseFixed(serving.value, loaded.value)
       const next = await this.#build(loaded)
+      try {
+        if (!this.isDraining) await edited?.commit()
+      } catch (error) {
+        await next.close()
+        throw error
+      }
       // It was told to leave meanwhile, and closes what serves now.
       if (this.isDraining) {
         await next.close()
-        return this.#lastReload!
+        return this.#left(edit)
       }
+      const current = this.#current!
+      this.#watcher?.follow(loaded.files)
       this.#front!.hold(loaded.value)
       this.#current = next
       next.activate()
-      this.#retire(current)
+      this.#replaced.add(current, (error) =>
+        log.error({ cause: causeCode(error) }, 'an old config did not close')
+      )
       this.#run(loaded)
-      const changes = diff(current.loaded.value, loaded.value).slice(0, 20)
-      log.info({ reason, revision: loaded.revision, changes }, 'config reloaded')
-      return this.#note({ outcome: 'applied', revision: loaded.revision, at })
+      const settled = this.#settle('applied', loaded, { at, by, reason })
+      log.info({ reason, by, revision: loaded.revision, changes: settled.changes }, 'config reloaded')
+      return settled
     } catch (error) {
-      if (error instanceof ConfigError) this.#watcher?.follow(error.files)
+      if (edit !== undefined && isProblem(error)) throw error
       const mistakes = error instanceof ConfigError ? renderMistakes(error) : (error as Error).message
+      const refused = { outcome: 'refused', revision: this.config.revision, at, mistakes } as const
+      // What was never in the file says nothing of the file.
+      if (edit !== undefined) return refused
+      if (error instanceof ConfigError) this.#watcher?.follow(error.files)
       log.error(
         { reason, serving: this.config.revision },
         `config refused, the old one serves on\n${mistakes}`
       )
-      return this.#note({ outcome: 'refused', revision: this.config.revision, at, mistakes })
+      return this.#note(refused)
     }
+  }
+
+  /** Whoever asks for another config is told; a file that changed is for the next start. */
+  #left(edit: Change['edit']): ReloadResult {
+    if (edit !== undefined) throw Draining([], { reason: 'draining' })
+    return this.#lastReload!
+  }
+
+  /** Notes what serves from here on, in its new words, and what is different in it. */
+  #settle(
+    outcome: 'applied' | 'unchanged',
+    loaded: GatewayConfig,
+    { at, ...why }: Pick<Kept, 'at' | 'by' | 'reason'>
+  ): ReloadResult {
+    const { revision, written, value } = loaded
+    const serving = this.#served!
+    const changes = serving === loaded ? [] : changesOf(serving, loaded)
+    if (outcome === 'applied' || written !== serving.written) this.#served = loaded
+    void this.history.keep({ revision, at, ...why, changes }, written, value.admin.history.keep)
+    return { ...this.#note({ outcome, revision, at }), changes, etag: entityTag(loaded) }
   }
 
   #note(result: ReloadResult): ReloadResult {
@@ -187,18 +232,6 @@ export class Gateway implements Control {
       runtime: this.#runtime,
       memory: this.#memory
     })
-  }
-
-  /** Lets the requests of a replaced app finish, then closes it and what only it held. */
-  #retire(generation: Generation): void {
-    this.#replaced.add(generation)
-    generation.inFlight
-      .idle(retireTimeout)
-      .then(() => generation.close())
-      .catch((error: unknown) =>
-        this.#speech!.log.error({ cause: causeCode(error) }, 'an old config did not close')
-      )
-      .finally(() => this.#replaced.delete(generation))
   }
 
   async #listen(config: Values): Promise<void> {
@@ -260,18 +293,7 @@ export class Gateway implements Control {
     // Who was cut off just now is in the log and the metrics before they end.
     await Promise.all(generations.map((generation) => generation?.inFlight.idle(cutOffTimeout)))
     await Promise.all(generations.map((generation) => generation?.close()))
+    await this.#history?.settled()
     await this.#lease.release()
   }
-}
-
-/** What belongs to the process rather than to a config, and so cannot change with one. */
-function refuseFixed(now: Values, next: Values): void {
-  for (const name of ['public', 'admin'] as const) {
-    if (now.listen[name] === next.listen[name]) continue
-    throw new Error(
-      `listen.${name} cannot change while the gateway runs; restart it to listen on ${next.listen[name]}.`
-    )
-  }
-  if (JSON.stringify(now.store) === JSON.stringify(next.store)) return
-  throw new Error('"store" cannot change while the gateway runs: sessions would be lost; restart it instead.')
 }

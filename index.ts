@@ -2,7 +2,7 @@
 export { ConfigError } from './config/mistake.ts'
 export { Duration, Size, toBytes, toMilliseconds } from './config/units.ts'
 export * as errors from './errors.ts'
-export { Gateway, type GatewayOptions, type Speech } from './gateway.ts'
+export { Gateway, type GatewayOptions } from './gateway.ts'
 export {
   definePlugin,
   type Exchange,
@@ -40,3 +40,4 @@ export {
   verifyCompact
 } from './services/identity/tokens/verify-compact.ts'
 export type { Services } from './services/services.ts'
+export type { Speech } from './services/telemetry/speech.ts'

@@ -17,8 +17,19 @@ export async function adminRequest(
   path: string,
   body?: unknown
 ): Promise<unknown> {
+  return (await adminExchange(command, method, path, { body })).answer
+}
+
+/** The same with what it is meant for (If-Match), and the ETag of the answer. */
+export async function adminExchange(
+  command: Command,
+  method: string,
+  path: string,
+  { body, match }: { readonly body?: unknown; readonly match?: string } = {}
+): Promise<{ readonly answer: unknown; readonly etag: string | undefined }> {
   const { origin, token, tokenPath } = await whereabouts(command)
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  if (match !== undefined) headers['if-match'] = match
   if (body !== undefined) headers['content-type'] = 'application/json'
   const response = await fetch(origin + path, {
     method,
@@ -39,7 +50,7 @@ export async function adminRequest(
     )
   }
   const answer: unknown = text === '' ? undefined : JSON.parse(text)
-  if (response.ok) return answer
+  if (response.ok) return { answer, etag: response.headers.get('etag') ?? undefined }
   const { detail } = (answer ?? {}) as { detail?: string }
   throw new Error(detail ?? `the gateway answered ${response.status}.`)
 }

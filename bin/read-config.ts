@@ -6,12 +6,18 @@ import { ConfigError } from '../config/mistake.ts'
 import { configPath } from './config-path.ts'
 
 /** Loads the config a command is about. A refused one ends the command with exit code 2 and every mistake; then this is undefined. */
-export async function readConfig(
+export const readConfig = (
   command: Command,
+  isJson: boolean | undefined
+): Promise<GatewayConfig | undefined> => readConfigAt(configPath(command), isJson)
+
+/** The same for any config file. */
+export async function readConfigAt(
+  path: string,
   isJson: boolean | undefined
 ): Promise<GatewayConfig | undefined> {
   try {
-    return await loadGatewayConfig(shownPath(configPath(command)))
+    return await loadGatewayConfig(shownPath(path))
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
     const colour = process.stderr.isTTY && process.env.NO_COLOR === undefined

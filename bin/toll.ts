@@ -2,13 +2,16 @@
 import { readFileSync } from 'node:fs'
 import { Command } from 'commander'
 import { apikeyCommand } from './commands/apikey.ts'
+import { auditCommand } from './commands/audit.ts'
 import { banCommand } from './commands/ban.ts'
 import { checkCommand } from './commands/check.ts'
 import { demoCommand } from './commands/demo.ts'
 import { devCommand } from './commands/dev.ts'
+import { diffCommand } from './commands/diff.ts'
 import { docsCommand } from './commands/docs.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { explainCommand } from './commands/explain.ts'
+import { historyCommand } from './commands/history.ts'
 import { keyCommand } from './commands/key.ts'
 import { limitCommand } from './commands/limit.ts'
 import { logCommand } from './commands/log.ts'
@@ -45,6 +48,9 @@ const commands = [
   routesCommand,
   explainCommand,
   reloadCommand,
+  diffCommand,
+  historyCommand,
+  auditCommand,
   psCommand,
   logsCommand,
   userCommand,

@@ -14,7 +14,7 @@ import { maskText, redact } from './redact.ts'
 import { revisionOf } from './revision.ts'
 import { Shape } from './shape.ts'
 import { soundPart } from './sound.ts'
-import type { Source } from './source.ts'
+import { plainOf, type Source } from './source.ts'
 
 export interface LoadedConfig<Slices extends readonly Slice[] = readonly Slice[]> {
   /** Everything in the file and every default, deeply frozen. */
@@ -29,6 +29,10 @@ export interface LoadedConfig<Slices extends readonly Slice[] = readonly Slice[]
   readonly files: readonly string[]
   /** The file as it was written, references kept, secrets as "[secret]". */
   readonly redacted: unknown
+  /** The same with its secrets: to be compared, never shown. */
+  readonly plain: unknown
+  /** The text as it was read, byte order mark left out: it may hold secrets, and is never shown. */
+  readonly written: string
   readonly warnings: readonly Mistake[]
   /** The text that was read, secrets starred out, for the code frames of warnings; '' without any. */
   readonly text: string
@@ -102,6 +106,10 @@ export async function loadConfig<const Slices extends readonly Slice[]>(
     get redacted() {
       return redact(source, shape)
     },
+    get plain() {
+      return source.root && plainOf(source.root, (_, scalar) => scalar)
+    },
+    written: source.text,
     warnings,
     get text() {
       return warnings.length > 0 ? maskText(source, shape) : ''

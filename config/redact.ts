@@ -1,6 +1,6 @@
 import { PieceNode } from './pieces.ts'
 import { keysOf, pointerOf } from './pointer.ts'
-import { isReference, withoutPassword } from './sentence.ts'
+import { isReference, secretMask, withoutPassword } from './sentence.ts'
 import type { Shape } from './shape.ts'
 import { plainOf, type Source, type SourceNode } from './source.ts'
 
@@ -12,7 +12,7 @@ export function redact({ root, pieces }: Source, shape: Shape): unknown {
     plainOf(
       node,
       (at, scalar, inner) => {
-        if (secrets.has(at) && isLiteral(inner)) return '[secret]'
+        if (secrets.has(at) && isLiteral(inner)) return secretMask
         return typeof scalar === 'string' ? withoutPassword(scalar) : scalar
       },
       pointer

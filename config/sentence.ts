@@ -11,10 +11,13 @@ export function describe(value: unknown): string {
   return typeof value === 'object' ? 'an object' : String(value)
 }
 
+/** What stands for a secret wherever a config is shown. */
+export const secretMask = '[secret]'
+
 /** The same text with the passwords in its URLs masked; a reference such as `${PASSWORD}` is none. */
 export const withoutPassword = (
   text: string,
-  mask: (password: string) => string = () => '[secret]'
+  mask: (password: string) => string = () => secretMask
 ): string =>
   text.replace(
     urlPassword,

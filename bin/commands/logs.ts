@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import type { OutputLine } from '../../services/runtime/output.ts'
+import { toCount } from '../to-count.ts'
 
 interface LogsOptions {
   readonly lines: number
@@ -12,7 +13,7 @@ export function logsCommand(program: Command): void {
     .command('logs')
     .description('print what a process or all processes of a service have written')
     .argument('<name>', 'a service, or one of its processes as "toll ps" names it')
-    .option('-n, --lines <count>', 'how many of the last lines', toCount, 100)
+    .option('-n, --lines <count>', 'how many of the last lines', toCount(100_000), 100)
     .option('--json', 'print the lines as JSON')
     .action(async (name: string, { lines, json }: LogsOptions, command: Command) => {
       const { adminRequest } = await import('../admin-client.ts')
@@ -30,10 +31,4 @@ export function logsCommand(program: Command): void {
               .join('')
       )
     })
-}
-
-function toCount(text: string): number {
-  const count = Number(text)
-  if (Number.isInteger(count) && count >= 1 && count <= 100_000) return count
-  throw new InvalidArgumentError('It is a number from 1 to 100000.')
 }

@@ -7,6 +7,7 @@ import { Size } from '../../config/units.ts'
 import { Forbidden, Unauthenticated } from '../../errors.ts'
 import { bearerOf } from '../../plugins/authenticate/bearer.ts'
 import type { Principal } from '../../plugins/plugin.ts'
+import { type Role, roleNeeded } from './call.ts'
 
 /** Who may use the admin API besides users whose token has the scope `admin`. */
 export const adminSlice = {
@@ -22,6 +23,15 @@ export const adminSlice = {
             'A bearer token for scripts, best given by an environment variable. Without it one is made and kept in `tokenPath`.'
         })
       ),
+      readToken: Type.Optional(
+        Type.String({
+          minLength: 24,
+          maxLength: 512,
+          secret: true,
+          description:
+            'A second bearer token that may only look: for dashboards and scripts that change nothing. Without it there is none.'
+        })
+      ),
       tokenPath: Type.String({
         default: '.toll/admin-token',
         minLength: 1,
@@ -30,7 +40,28 @@ export const adminSlice = {
       maxBody: Size({
         default: '64KiB',
         description: 'Largest request body the admin API takes; more is answered with 413.'
-      })
+      }),
+      maxConfig: Size({
+        default: '4MiB',
+        description: 'The same for PUT /admin/config.'
+      }),
+      history: Type.Object(
+        {
+          path: Type.String({
+            default: '.toll/history',
+            minLength: 1,
+            description:
+              'Directory (mode 0700) with the texts of the config that served last, as they were written. It holds what the file holds.'
+          }),
+          keep: Type.Integer({
+            default: 20,
+            minimum: 0,
+            maximum: 1000,
+            description: 'How many are kept, for `toll history` and `toll rollback`; 0 for none.'
+          })
+        },
+        { additionalProperties: false, default: {}, description: 'The configs before this one.' }
+      )
     },
     { additionalProperties: false, default: {}, description: 'Access to the admin listener.' }
   )
@@ -38,8 +69,10 @@ export const adminSlice = {
 
 export interface AdminOptions {
   readonly token?: string
+  readonly readToken?: string
   readonly tokenPath: string
   readonly maxBody: string
+  readonly maxConfig: string
 }
 
 /** Checks an access token of the gateway's own for the admin API; rejects with a problem. */
@@ -68,25 +101,54 @@ export function adminToken({ token, tokenPath }: AdminOptions, directory: string
   }
 }
 
-/** Lets nobody into /admin but the holder of the admin token or a signed-in user with the scope `admin`, also from loopback. */
-export function guardAdmin(admin: FastifyInstance, token: string | undefined, verify: VerifyAdmin): void {
-  const expected = token === undefined ? undefined : digest(token)
+/** The tokens that are no user's; undefined where there is none. */
+export interface AdminTokens {
+  readonly operate: string | undefined
+  readonly read: string | undefined
+}
+
+/**
+ * Lets nobody into /admin but the holder of an admin token or a signed-in user with the scope `admin` or `admin:read`, also from
+ * loopback; who may only look changes nothing.
+ */
+export function guardAdmin(admin: FastifyInstance, tokens: AdminTokens, verify: VerifyAdmin): void {
+  const isOperator = comparison(tokens.operate)
+  const isReader = comparison(tokens.read)
   admin.addHook('onRequest', async (request) => {
     if (!request.exchange.path.startsWith('/admin')) return
     const given = bearer(request)
-    if (expected !== undefined && timingSafeEqual(digest(given), expected)) {
-      request.exchange.principal = operator
-      return
-    }
-    const principal = await verify(given)
-    if (!principal.scopes.includes('admin')) {
-      throw Forbidden(['The admin API needs the scope "admin".'], {
-        reason: 'admin_scope',
-        headers: { 'www-authenticate': 'Bearer realm="admin", error="insufficient_scope", scope="admin"' }
-      })
-    }
+    const digested = digest(given)
+    // Both are compared, whatever the first says: how long it takes tells nothing.
+    const [operates, reads] = [isOperator(digested), isReader(digested)]
+    const principal = operates ? operator : reads ? reader : await verify(given)
+    const role = roleOf(principal)
+    if (role === undefined)
+      throw forbidden('The admin API needs the scope "admin" or "admin:read".', 'admin_scope')
     request.exchange.principal = principal
+    if (role === 'read' && roleNeeded(request) === 'operate') {
+      throw forbidden(
+        'This call changes something: it needs the scope "admin" or the admin token.',
+        'admin_role'
+      )
+    }
   })
+}
+
+function roleOf({ scopes }: Principal): Role | undefined {
+  if (scopes.includes('admin')) return 'operate'
+  return scopes.includes('admin:read') ? 'read' : undefined
+}
+
+const forbidden = (sentence: string, reason: string) =>
+  Forbidden([sentence], {
+    reason,
+    headers: { 'www-authenticate': 'Bearer realm="admin", error="insufficient_scope", scope="admin"' }
+  })
+
+/** Compares in constant time; a token that is not there is compared as well, with what nobody has. */
+function comparison(token: string | undefined): (digested: Buffer) => boolean {
+  const expected = token === undefined ? randomBytes(32) : digest(token)
+  return (digested) => timingSafeEqual(digested, expected)
 }
 
 /** Clients that always name JSON, also with nothing to send, have sent nothing. */
@@ -98,14 +160,12 @@ export function takeEmptyBodies(admin: FastifyInstance): void {
   })
 }
 
-/** Whoever holds the admin token. */
-const operator: Principal = Object.freeze({
-  subject: 'admin-token',
-  session: undefined,
-  scopes: ['admin'],
-  claims: {},
-  isOwn: true
-})
+const holder = (subject: string, scope: string): Principal =>
+  Object.freeze({ subject, session: undefined, scopes: [scope], claims: {}, isOwn: true })
+
+/** Whoever holds the admin token, and whoever holds the one that only looks. */
+const operator = holder('admin-token', 'admin')
+const reader = holder('read-token', 'admin:read')
 
 function bearer({ raw }: FastifyRequest): string {
   const token = bearerOf(raw)

@@ -1,11 +1,13 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { Type } from '@sinclair/typebox'
+import type { FastifyInstance } from 'fastify'
 import { Duration, toMilliseconds } from '../../config/units.ts'
 import { BadRequest, NotFound } from '../../errors.ts'
-import type { Audit } from '../../services/audit/audit.ts'
+import type { AuditTrail } from '../../services/audit/trail.ts'
 import { type Network, parseNetwork } from '../../services/bans/address-set.ts'
 import type { Ban } from '../../services/bans/ban.ts'
 import { type BanPolicy, type Bans, networkFor } from '../../services/bans/bans.ts'
-import { pageOf } from './page.ts'
+import { call } from './call.ts'
+import { paged, pageOf } from './page.ts'
 
 interface Named {
   /** The network; a range with its slash. */
@@ -16,46 +18,75 @@ interface Named {
 /** Ranges wider than these are a slip of the finger rather than a decision. */
 const widest = { 4: 8, 6: 19 } as const
 
+const Wish = Type.Object(
+  {
+    ip: Type.Optional(Type.String({ description: 'An address; this or `cidr`.' })),
+    cidr: Type.Optional(Type.String({ description: 'A range; this or `ip`.' })),
+    reason: Type.Optional(Type.String({ description: 'Why.', minLength: 1, maxLength: 200 })),
+    ttl: Type.Optional(Type.String({ description: 'For how long, such as 1h.' }))
+  },
+  { additionalProperties: false }
+)
+
 /** Milliseconds: a ban for longer belongs into `guard.deny`. */
 const longest = 366 * 24 * 60 * 60 * 1000
 
 /** Who is shut out: list, shut out, let in again, and who did so when. */
-export function registerBans(admin: FastifyInstance, bans: Bans, policy: BanPolicy, audit: Audit): void {
-  admin.get<{ Querystring: Record<string, unknown> }>('/admin/bans', async ({ query }) => {
-    const { limit, offset } = pageOf(query)
-    const all = bans.list()
-    return { total: all.length, bans: all.slice(offset, offset + limit).map(shown) }
-  })
-
-  admin.get<{ Querystring: Record<string, unknown> }>('/admin/bans/events', async ({ query }) => ({
-    events: await audit.list(pageOf(query).limit, 'ban.')
-  }))
-
-  admin.post('/admin/bans', async (request, reply) => {
-    const { network, reason, ttl } = wishFrom(request.body)
-    const first = network.text.split('/')[0]!
-    if (policy.exempt.find(first) !== undefined) {
-      throw refuse(`${network.text} is in guard.allow, which is never banned; take it out there first.`)
+export function registerBans(admin: FastifyInstance, bans: Bans, policy: BanPolicy, audit: AuditTrail): void {
+  admin.get<{ Querystring: Record<string, unknown> }>(
+    '/admin/bans',
+    call('List who is shut out.', paged),
+    async ({ query }) => {
+      const { limit, offset } = pageOf(query)
+      const all = bans.list()
+      return { total: all.length, bans: all.slice(offset, offset + limit).map(shown) }
     }
-    const by = request.exchange.principal?.subject ?? '-'
-    const ban = await bans.add({ network: network.text, reason, ttl, by }, policy)
-    await note(audit, request, 'ban.add', network.text, { reason, until: iso(ban.until) })
-    return reply.code(201).header('location', `/admin/bans/${ban.network}`).send(shown(ban))
-  })
+  )
 
-  admin.get<Named>('/admin/bans/*', async ({ params }) => {
+  admin.get<{ Querystring: Record<string, unknown> }>(
+    '/admin/bans/events',
+    call('List who was banned and let in again, by whom and when.', { query: { limit: paged.query.limit } }),
+    async ({ query }) => ({
+      events: await audit.list(pageOf(query).limit, { what: 'ban.' })
+    })
+  )
+
+  admin.post(
+    '/admin/bans',
+    call('Shut an address or a range out.', { what: 'ban.add', body: Wish }),
+    async (request, reply) => {
+      const { network, reason, ttl } = wishFrom(request.body)
+      const first = network.text.split('/')[0]!
+      if (policy.exempt.find(first) !== undefined) {
+        throw refuse(`${network.text} is in guard.allow, which is never banned; take it out there first.`)
+      }
+      const by = request.exchange.principal?.subject ?? '-'
+      const ban = await bans.add({ network: network.text, reason, ttl, by }, policy)
+      request.told = { to: network.text, detail: { reason, until: iso(ban.until) } }
+      return reply.code(201).header('location', `/admin/bans/${ban.network}`).send(shown(ban))
+    }
+  )
+
+  admin.get<Named>('/admin/bans/*', call('Show the ban that an address is under.'), async ({ params }) => {
     const ban = bans.find(textOf(params['*']).split('/')[0]!)
     if (ban === undefined) throw NotFound(['ban of', params['*'].slice(0, 64)], { reason: 'ban' })
     return shown(ban)
   })
 
-  admin.delete<Named>('/admin/bans/*', async (request, reply) => {
-    const text = textOf(request.params['*'])
-    const forgets = request.query.forget !== undefined && request.query.forget !== 'false'
-    if (!(await bans.remove(text, forgets))) throw NotFound(['ban of', text], { reason: 'ban' })
-    await note(audit, request, 'ban.remove', text, forgets ? { forget: true } : {})
-    return reply.code(204).send()
-  })
+  admin.delete<Named>(
+    '/admin/bans/*',
+    call('Let an address or a range in again.', {
+      what: 'ban.remove',
+      query: { forget: 'Whether its next ban is a first one.' }
+    }),
+    async (request, reply) => {
+      const text = textOf(request.params['*'])
+      const forgets = request.query.forget !== undefined && request.query.forget !== 'false'
+      request.told = { to: text, detail: forgets ? { forget: true } : {} }
+      if (!(await bans.remove(text, forgets))) throw NotFound(['ban of', text], { reason: 'ban' })
+      return reply.code(204).send()
+    }
+  )
 }
 
 const iso = (at: number): string => new Date(at).toISOString()
@@ -99,19 +130,6 @@ function wishFrom(body: unknown): { network: Network; reason: string; ttl: numbe
   const ms = toMilliseconds(ttl)
   if (ms < 1000 || ms > longest) throw refuse('"ttl" is from 1s to 366d.')
   return { network, reason, ttl: ms }
-}
-
-async function note(
-  audit: Audit,
-  request: FastifyRequest,
-  what: string,
-  to: string,
-  detail: Readonly<Record<string, unknown>>
-): Promise<void> {
-  const { principal, client } = request.exchange
-  const by = principal?.subject ?? '-'
-  request.log.info({ requestId: request.id, what, to, by, from: client }, 'ban changed')
-  await audit.note({ at: new Date().toISOString(), by, from: client, what, to, detail })
 }
 
 const refuse = (sentence: string) => BadRequest([sentence], { reason: 'body_field' })

@@ -6,7 +6,7 @@ import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
 import type { PlacedLimit } from '../../plugins/plugin.ts'
 import { problem } from '../../plugins/problem.ts'
 import { requestId } from '../../plugins/request-id.ts'
-import { Audit } from '../../services/audit/audit.ts'
+import { openAudit } from '../../services/audit/trail.ts'
 import { banPolicy, openBans } from '../../services/bans/open.ts'
 import type { BanOptions } from '../../services/bans/slice.ts'
 import type { Rule } from '../../services/identity/rules.ts'
@@ -23,6 +23,7 @@ import type { HeadBounds } from '../table/bounds.ts'
 import { compileTable, type Table } from '../table/compile.ts'
 import { exchangeOpener } from '../table/exchange.ts'
 import { type AdminOptions, adminToken, guardAdmin, takeEmptyBodies } from './admin.ts'
+import { keepAudit, registerAudit } from './audit.ts'
 import { registerBans } from './bans.ts'
 import { registerConfig } from './config.ts'
 import type { Control } from './control.ts'
@@ -33,6 +34,7 @@ import { registerLimitDoors } from './limits.ts'
 import { registerLockouts } from './lockouts.ts'
 import { registerLogs } from './logs.ts'
 import { registerNodes } from './nodes.ts'
+import { describeCalls } from './openapi.ts'
 import { registerRevocations } from './revocations.ts'
 import { registerRoutes } from './routes.ts'
 import { registerRuntime } from './runtime.ts'
@@ -91,9 +93,12 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   admin.addHook('onRequest', (request, _reply, done) => done(request.exchange.refusal as Error | undefined))
   guardAdmin(
     admin,
-    adminToken(config.admin, directory),
+    { operate: adminToken(config.admin, directory), read: config.admin.readToken },
     await adminVerifier(config.auth, services, (sentence) => log.warn(sentence))
   )
+  const audit = openAudit(services, log)
+  keepAudit(admin, audit)
+  describeCalls(admin)
   await pace.rest()
   takeEmptyBodies(admin)
   const revocations = await registerRevocations(admin, config.auth, services)
@@ -101,8 +106,9 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   const bans = await openBans(services, log)
   registerHealth(admin, control, services, pools, { limits, bans, sinks: parts.sinks }, revocations)
   registerLimitDoors(admin, limits, parts.limits)
-  registerBans(admin, bans, banPolicy(config.guard.allow, config.guard.ban), new Audit(services.store))
-  registerConfig(admin, control)
+  registerBans(admin, bans, banPolicy(config.guard.allow, config.guard.ban), audit)
+  registerAudit(admin, audit)
+  await registerConfig(admin, control, toBytes(config.admin.maxConfig))
   await registerSessions(admin, config.auth, services)
   await registerLockouts(admin, config.auth, services)
   await registerKeys(admin, config.auth, services)

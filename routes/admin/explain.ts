@@ -4,6 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 import type { FastifyInstance } from 'fastify'
 import { BadRequest } from '../../errors.ts'
 import { askedRequest, type HeaderLines } from '../table/asked-request.ts'
+import { call } from './call.ts'
 import { explain, type Serving } from './explanation.ts'
 
 const headerValue = Type.String({ description: 'A value.', maxLength: 16_384 })
@@ -32,11 +33,15 @@ type Question = Static<typeof Question>
 
 /** Answers what the gateway would do with a request, and what that rests on; the credential in it is checked for real. */
 export function registerExplain(admin: FastifyInstance, serving: Serving): void {
-  admin.post('/admin/explain', async ({ body }, reply) => {
-    const { method, url, headers, address } = questionOf(body)
-    reply.header('cache-control', 'no-store')
-    return explain(askedRequest(method, url, linesOf(headers), address), serving)
-  })
+  admin.post(
+    '/admin/explain',
+    call('Say what the gateway would do with a request, and why.', { role: 'read', body: Question }),
+    async ({ body }, reply) => {
+      const { method, url, headers, address } = questionOf(body)
+      reply.header('cache-control', 'no-store')
+      return explain(askedRequest(method, url, linesOf(headers), address), serving)
+    }
+  )
 }
 
 function questionOf(body: unknown): Question {

@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import { openIdentity } from '../../services/identity/open.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Services } from '../../services/services.ts'
+import { call } from './call.ts'
 
 /** Who is kept from signing in after too many wrong passwords, for the administrator: list, and let in again. */
 export async function registerLockouts(
@@ -12,7 +13,7 @@ export async function registerLockouts(
   if (auth === undefined) return
   const identity = await openIdentity(auth, services, (sentence) => admin.log.warn(sentence))
 
-  admin.get('/admin/lockouts', async () => {
+  admin.get('/admin/lockouts', call('List who is kept from signing in.'), async () => {
     const locks = await identity.locks()
     return {
       lockouts: locks.map(({ kind, user, userHash, address, until }) => ({
@@ -25,7 +26,11 @@ export async function registerLockouts(
     }
   })
 
-  admin.delete<{ Params: { user: string } }>('/admin/lockouts/:user', async ({ params }) => ({
-    unlocked: await identity.unlock(params.user)
-  }))
+  admin.delete<{ Params: { user: string } }>(
+    '/admin/lockouts/:user',
+    call('Let a user sign in again.', { what: 'lockout.lift' }),
+    async ({ params }) => ({
+      unlocked: await identity.unlock(params.user)
+    })
+  )
 }

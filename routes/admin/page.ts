@@ -2,6 +2,14 @@ import { BadRequest } from '../../errors.ts'
 
 const maxPage = 1000
 
+/** What the calls that read these say of them. */
+export const paged = {
+  query: {
+    limit: `How many at most: 100 unless said, up to ${maxPage}.`,
+    offset: 'How many to leave out first.'
+  }
+} as const
+
 /** Which part of a list is asked for: `limit` entries (100 unless said) from `offset` on. */
 export function pageOf({ limit, offset }: Readonly<Record<string, unknown>>): {
   limit: number

@@ -1,3 +1,4 @@
+import { Type } from '@sinclair/typebox'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { BadRequest } from '../../errors.ts'
 import type { Identity, RevocationState } from '../../services/identity/identity.ts'
@@ -5,7 +6,8 @@ import { openIdentity } from '../../services/identity/open.ts'
 import { isSessionId } from '../../services/identity/sessions/refresh-token.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { Services } from '../../services/services.ts'
-import { pageOf } from './page.ts'
+import { call } from './call.ts'
+import { paged, pageOf } from './page.ts'
 
 /**
  * Revoking before the time, for the administrator: a session, all of a user, one token, a client. What is revoked already or was
@@ -19,12 +21,20 @@ export async function registerRevocations(
   if (auth === undefined) return undefined
   const identity = await openIdentity(auth, services, (sentence) => admin.log.warn(sentence))
 
-  admin.post('/admin/revocations', async ({ body }, reply) => {
-    const [kind, value] = revocationIn(body)
-    return answer(reply, await revoke[kind](identity, value))
-  })
+  admin.post(
+    '/admin/revocations',
+    call('Revoke a session, all of a user, one token or a client.', {
+      what: 'revocation.add',
+      body: Revocation
+    }),
+    async (request, reply) => {
+      const [kind, value] = revocationIn(request.body)
+      request.told = { to: `${kind} ${value}`.slice(0, 200) }
+      return answer(reply, await revoke[kind](identity, value))
+    }
+  )
 
-  admin.get('/admin/revocations', ({ query }) => {
+  admin.get('/admin/revocations', call('List what is revoked.', paged), ({ query }) => {
     const { limit, offset } = pageOf(query as Record<string, unknown>)
     const { isFresh, pending, entries } = identity.revocationState()
     const revocations = identity.revocations(offset, limit).map(({ kind, value, until }) => ({
@@ -37,11 +47,25 @@ export async function registerRevocations(
 
   admin.delete<{ Params: { client: string } }>(
     '/admin/revocations/client/:client',
+    call('Let a client sign in again.', { what: 'revocation.lift' }),
     async ({ params: { client } }, reply) => answer(reply, await identity.lift({ kind: 'client', client }))
   )
 
   return () => identity.revocationState()
 }
+
+const named = (description: string) =>
+  Type.Optional(Type.String({ description, minLength: 1, maxLength: 512 }))
+
+const Revocation = Type.Object(
+  {
+    session: named('A session id.'),
+    user: named('A user id.'),
+    token: named('The `jti` of a token.'),
+    client: named('A client id.')
+  },
+  { additionalProperties: false, description: 'Exactly one of these.' }
+)
 
 /** What can be revoked here; each resolves to whether the other gateways know. */
 const revoke = {

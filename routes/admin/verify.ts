@@ -10,6 +10,7 @@ import {
   type Rule
 } from '../../services/identity/rules.ts'
 import { normalise } from '../table/normalise.ts'
+import { call } from './call.ts'
 
 const text = (description: string, maxLength = 255) => Type.String({ description, minLength: 1, maxLength })
 const closed = { additionalProperties: false } as const
@@ -59,13 +60,17 @@ export function registerVerify(
   rules: readonly Rule[] | undefined,
   issuer: string | undefined
 ): void {
-  admin.post('/admin/verify', async ({ body }) => {
-    const { account, resource } = questionOf(body)
-    if (rules === undefined) throw NotFound(['config key', 'rules'], { reason: 'rules' })
-    const { type, name, endpoint } = asSeen(partsOf(resource))
-    const { allowed, rule } = accessRules(rules, { type, name })(accountOf(account, issuer), endpoint)
-    return { allowed, rule: rule ?? null }
-  })
+  admin.post(
+    '/admin/verify',
+    call('Say whether the access rules let an account use a resource.', { role: 'read', body: Question }),
+    async ({ body }) => {
+      const { account, resource } = questionOf(body)
+      if (rules === undefined) throw NotFound(['config key', 'rules'], { reason: 'rules' })
+      const { type, name, endpoint } = asSeen(partsOf(resource))
+      const { allowed, rule } = accessRules(rules, { type, name })(accountOf(account, issuer), endpoint)
+      return { allowed, rule: rule ?? null }
+    }
+  )
 }
 
 function questionOf(body: unknown): Question {

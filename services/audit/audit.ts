@@ -13,6 +13,16 @@ export interface Deed {
   /** What it was done to. */
   readonly to: string
   readonly detail?: Readonly<Record<string, unknown>>
+  /** Status of the answer that the operator got: above 399 nothing, or not all, was done. */
+  readonly status?: number
+  /** The id under which the log has more of it. */
+  readonly requestId?: string
+}
+
+/** Which deeds are asked for: those whose `what` begins so, and those of one subject. */
+export interface DeedFilter {
+  readonly what?: string
+  readonly by?: string
 }
 
 /** Deeds that are kept, at most. */
@@ -33,10 +43,10 @@ export class Audit {
     await this.#store.run(append, [key], [JSON.stringify(deed), kept, keepFor])
   }
 
-  /** The newest first, `limit` at most, of those whose `what` begins so. Rejects with StoreUnavailable. */
-  async list(limit: number, what = ''): Promise<readonly Deed[]> {
+  /** The newest first, `limit` at most, each once. Rejects with StoreUnavailable. */
+  async list(limit: number, { what = '', by }: DeedFilter = {}): Promise<readonly Deed[]> {
     const texts = await this.#store.run(list, [key], [kept])
-    return texts
+    return [...new Set(texts)]
       .flatMap((text) => {
         try {
           return [JSON.parse(text) as Deed]
@@ -44,7 +54,7 @@ export class Audit {
           return []
         }
       })
-      .filter((deed) => deed.what.startsWith(what))
+      .filter((deed) => deed.what.startsWith(what) && (by === undefined || deed.by === by))
       .slice(0, limit)
   }
 }

@@ -1,5 +1,5 @@
 import { toMilliseconds } from '../../config/units.ts'
-import { Audit } from '../audit/audit.ts'
+import { openAudit } from '../audit/trail.ts'
 import type { Services } from '../services.ts'
 import { addressSet } from './address-set.ts'
 import { type BanPolicy, Bans } from './bans.ts'
@@ -19,11 +19,11 @@ export const banPolicy = (allow: readonly string[], ban: BanOptions): BanPolicy 
 
 /** One for the whole process: who is banned stays so, whichever config serves. */
 export function openBans({ store, shared }: Pick<Services, 'store' | 'shared'>, log: BanLog): Promise<Bans> {
+  const audit = openAudit({ store, shared }, log)
   return shared(
     'bans',
-    () => {
-      const audit = new Audit(store)
-      return Bans.open(store, {
+    () =>
+      Bans.open(store, {
         onBan(placed, isDry) {
           const { network, reason, evidence, until, level, by } = placed
           const shown = { network, reason, evidence, until: new Date(until).toISOString(), level, by }
@@ -31,12 +31,11 @@ export function openBans({ store, shared }: Pick<Services, 'store' | 'shared'>, 
           if (isDry || by !== 'automatic') return
           const at = new Date().toISOString()
           const detail = { reason, evidence, until: shown.until }
-          audit.note({ at, by, what: 'ban.add', to: network, detail }).catch(() => {})
+          void audit.note({ at, by, what: 'ban.add', to: network, detail })
         },
         onFull: () =>
           log.warn({}, 'there are as many bans as a gateway keeps (200000): no more are placed by themselves')
-      })
-    },
+      }),
     (opening) =>
       opening.then(
         (opened) => opened.close(),

@@ -10,6 +10,8 @@ export interface Ask {
   readonly token?: string
   readonly json?: unknown
   readonly form?: string
+  /** A body as it is; its type is among the headers. */
+  readonly text?: string
   readonly headers?: Readonly<Record<string, string>>
 }
 
@@ -17,7 +19,7 @@ export interface Ask {
 export async function ask(
   method: string,
   url: string,
-  { token, json, form, headers = {} }: Ask = {}
+  { token, json, form, text: plain, headers = {} }: Ask = {}
 ): Promise<Answer> {
   const sent: Record<string, string> = { ...headers }
   if (token !== undefined) sent.authorization = `Bearer ${token}`
@@ -26,7 +28,7 @@ export async function ask(
   const response = await fetch(url, {
     method,
     headers: sent,
-    body: form ?? (json === undefined ? null : JSON.stringify(json)),
+    body: form ?? plain ?? (json === undefined ? null : JSON.stringify(json)),
     redirect: 'manual',
     signal: AbortSignal.timeout(30_000)
   })
