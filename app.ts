@@ -5,9 +5,8 @@ import { type LoadedConfig, loadConfig } from './config/config.ts'
 import type { Check, Report } from './config/mistake.ts'
 import { Pace } from './config/pace.ts'
 import { listen, shutdown } from './config/process.ts'
-import { secretMask } from './config/sentence.ts'
 import { toMilliseconds } from './config/units.ts'
-import type { Unmasked } from './config/unmask.ts'
+import { type Unmasked, unknownSecret } from './config/unmask.ts'
 import { ByRoute } from './plugins/by-route.ts'
 import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { plugins } from './plugins/index.ts'
@@ -109,17 +108,6 @@ export const checks = checksWith(new RouteMemory())
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
-
-/** The mask of a secret that the present config does not have there is not to be written to the file. */
-const unknownSecret = (pointer: string): Check =>
-  Object.assign(
-    (_: unknown, report: Report) =>
-      report.error(
-        pointer,
-        `"${secretMask}" stands for a secret that is not here in the config that serves; write it, or a reference`
-      ),
-    { tolerant: true as const }
-  )
 
 /** Reads a config file whole, or a text as if it were in it; rejects with a ConfigError and every mistake in it. */
 export const loadGatewayConfig = (
@@ -233,7 +221,8 @@ async function buildApp(
   })
   opened.push(app)
   const { admin } = config
-  answerDebug(app, table, [adminToken(admin, directory) ?? []].flat())
+  const tokens = [adminToken(admin, directory), admin.readToken].filter((token) => token !== undefined)
+  answerDebug(app, table, tokens)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
   const releases = releasesOf(config, services)
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)
