@@ -58,13 +58,13 @@ export class Metrics {
     help: 'Requests that a fallback took over, by service, fallback (a service, or "static") and why the service could not be asked.',
     labelNames: ['service', 'fallback', 'reason'] as const
   })
-  readonly reloads = new Counter({
+  readonly #reloads = new Counter({
     ...this.#options,
     name: 'tollkeeper_config_reloads_total',
     help: 'Configurations read, by outcome (applied, unchanged, refused).',
     labelNames: ['outcome'] as const
   })
-  readonly configGood = new Gauge({
+  readonly #configGood = new Gauge({
     ...this.#options,
     name: 'tollkeeper_config_last_reload_successful',
     help: '1 while the file on disk is the one that serves, 0 while a newer one was refused.'
@@ -163,6 +163,12 @@ export class Metrics {
       this.#refusalKinds.add(kind)
     }
     this.#refusals.inc({ code, reason: reason ?? '-' })
+  }
+
+  /** Counts a config that was read, and tells whether it is the one that serves. */
+  noteReload(outcome: 'applied' | 'unchanged' | 'refused'): void {
+    this.#reloads.inc({ outcome })
+    this.#configGood.set(outcome === 'refused' ? 0 : 1)
   }
 
   /** Takes over how often each signal was noted. */
