@@ -11,6 +11,7 @@ import { doctorCommand } from './commands/doctor.ts'
 import { explainCommand } from './commands/explain.ts'
 import { keyCommand } from './commands/key.ts'
 import { limitCommand } from './commands/limit.ts'
+import { logCommand } from './commands/log.ts'
 import { logsCommand } from './commands/logs.ts'
 import { nodeCommand } from './commands/node.ts'
 import { psCommand } from './commands/ps.ts'
@@ -49,6 +50,7 @@ const commands = [
   userCommand,
   banCommand,
   limitCommand,
+  logCommand,
   nodeCommand,
   sessionCommand,
   revokeCommand,

@@ -2,6 +2,7 @@ import { METHODS } from 'node:http'
 import type { Attributes, Span, SpanContext } from '@opentelemetry/api'
 import type { FastifyRequest } from 'fastify'
 import { isProblem } from '../errors.ts'
+import { withoutTokens } from '../services/logs/tokens.ts'
 import { tracesSchema } from '../services/traces/slice.ts'
 import { openTraces, type Traced, type Traces } from '../services/traces/tracer.ts'
 import { definePlugin, type Exchange, type RouteInfo, type Step } from './plugin.ts'
@@ -67,7 +68,7 @@ function begin({ raw, exchange }: FastifyRequest, { tracer, root, under }: Trace
   const method = methods.has(raw.method!) ? raw.method! : '_OTHER'
   const attributes: Attributes = {
     'http.request.method': method,
-    'url.path': exchange.path,
+    'url.path': withoutTokens(exchange.path),
     'url.scheme': protocolOf(raw, exchange)
   }
   if (exchange.host !== '') attributes['server.address'] = exchange.host

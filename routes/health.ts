@@ -4,6 +4,7 @@ import type { Bans } from '../services/bans/bans.ts'
 import { signalFiguresOf } from '../services/detect/signals.ts'
 import type { RevocationState } from '../services/identity/identity.ts'
 import type { Limits } from '../services/limits/limits.ts'
+import type { Sink } from '../services/logs/sink.ts'
 import { pressureOf } from '../services/pressure/pressure.ts'
 import type { Services } from '../services/services.ts'
 import type { Pool } from '../services/upstream/pool.ts'
@@ -20,7 +21,7 @@ export function registerHealth(
   control: Control,
   services: Services,
   pools: ReadonlyMap<string, Pool>,
-  { limits, bans }: { readonly limits: Limits; readonly bans: Bans },
+  { limits, bans, sinks }: { readonly limits: Limits; readonly bans: Bans; readonly sinks: readonly Sink[] },
   revocations: (() => RevocationState) | undefined
 ): void {
   admin.get('/livez', async (_request, reply) => reply.type('text/plain').send('ok\n'))
@@ -52,6 +53,7 @@ export function registerHealth(
     metrics.noteBans(bans.figures)
     metrics.noteSignals(signals)
     metrics.noteStalls(pressure.stalls)
+    metrics.noteSinks(sinks)
     metrics.noteLimits({ isAway, gateways, figures: limits.figures })
     return reply.type(registry.contentType).send(await registry.metrics())
   })

@@ -74,7 +74,8 @@ async function measure(): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
         { id: 'closed', path: '/closed', service: 'up' }
       ],
       auth: { users: { path: 'users.json' } },
-      guard: { detect: {}, ban: { dryRun: true } }
+      guard: { detect: {}, ban: { dryRun: true } },
+      log: { sinks: [{ name: 'file', kind: 'file', path: 'access.log' }] }
     },
     { files: { 'users.json': await usersFile({ ada: { password: 'a good password' } }) } }
   )

@@ -168,6 +168,9 @@ t.test('refusals and failures are told by their codes', async (t) => {
   t.match(answered.client[0]?.attributes, { 'http.response.status_code': 503, 'error.type': '503' })
 
   t.equal((await ask('GET', `${origin}/nowhere`)).status, 404)
+  await ask('GET', `${origin}/open/eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl`)
+  t.ok(await spansOf(collector, at('/open/[token]')))
+  t.notMatch(collector.text(), 'eyJ')
   const lost = await spansOf(collector, at('/nowhere'))
   t.equal(lost.server.name, 'GET')
   t.notOk('http.route' in lost.server.attributes)
