@@ -62,6 +62,7 @@ import { openStore } from './services/store/open.ts'
 import { storeSlice } from './services/store/slice.ts'
 import type { LineWriter } from './services/telemetry/line-writer.ts'
 import type { Log, LogFormat } from './services/telemetry/log.ts'
+import { tracesOptions } from './services/traces/check.ts'
 import { tunnelsOf } from './services/transport/tunnel.ts'
 import type { Pool } from './services/upstream/pool.ts'
 import { openPools } from './services/upstream/pools.ts'
@@ -100,7 +101,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   guardPatterns,
   validateOptions,
   corsOptions,
-  adminTokens
+  adminTokens,
+  tracesOptions
 ]
 
 /** The same for whoever reads one config only. */

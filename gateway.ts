@@ -218,6 +218,7 @@ export class Gateway implements Control {
 
   #note(result: ReloadResult): ReloadResult {
     this.#lastReload = result
+    metricsOf(this.#lease).noteReload(result.outcome)
     return result
   }
 

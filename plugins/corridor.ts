@@ -145,13 +145,16 @@ export async function furnish(
     const stepOf = await plugin.setup(app, options as never, services)
     if (stepOf !== undefined) stepsOf.push({ key: plugin.key, stepOf })
   }
+  const { stepTracer } = app
   const steps = new ByRoute<readonly PlacedStep[]>()
   for (const { route, fields } of routes) {
     const placed: PlacedStep[] = []
     for (const { key, stepOf } of stepsOf) {
       const take = stepOf(fields as never)
-      if (take !== undefined) placed.push({ key, take })
+      if (take !== undefined)
+        placed.push({ key, take: stepTracer === undefined ? take : stepTracer.around(key, take) })
     }
+    if (stepTracer !== undefined) placed.push({ key: 'traces', take: stepTracer.last(route) })
     steps.set(route, placed)
     if (pace.isDue) await pace.rest()
   }

@@ -13,6 +13,7 @@ import { limitByService, limitBySubject, limitEarly } from './rate-limit/rate-li
 import { redis } from './redis.ts'
 import { requestId } from './request-id.ts'
 import { stepUp } from './step-up.ts'
+import { traces } from './traces.ts'
 import { validate } from './validate/validate.ts'
 import { webSockets } from './web-sockets.ts'
 
@@ -21,6 +22,7 @@ export const plugins = [
   accessLog,
   metrics,
   problem,
+  traces,
   requestId,
   redis,
   pressure,

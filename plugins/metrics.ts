@@ -24,7 +24,7 @@ export const metrics = definePlugin({
 
   setup(app, _options, services) {
     const metrics = metricsOf(services)
-    const { refusals, canaries } = metrics
+    const { canaries } = metrics
     const methods = new Set(METHODS)
     // Looked up by the route itself; a route that no request has met has no figures.
     const known = new ByRoute<Figures>()
@@ -47,9 +47,7 @@ export const metrics = definePlugin({
         else metrics.service(detour.service).add(upstreamTime)
       }
       if (detour?.side !== undefined) canaries.inc({ route: route.id, side: detour.side, status })
-      if (exchange.verdict !== 'allowed') {
-        refusals.inc({ code: exchange.verdict, reason: exchange.reason ?? '-' })
-      }
+      if (exchange.verdict !== 'allowed') metrics.countRefusal(exchange.verdict, exchange.reason)
     })
     return undefined
   }

@@ -28,6 +28,11 @@ export const pressure = definePlugin({
         description:
           'How late the event loop may be on the average of half a second; requests get 503 while it is later. 0s for no bound.'
       }),
+      stall: Duration({
+        default: '1s',
+        description:
+          'How long the event loop may stand still at a time before that is counted and logged as a warning; nothing is refused for it. 0s for no bound.'
+      }),
       maxHeap: Type.Integer({
         default: 95,
         minimum: 1,
@@ -53,10 +58,11 @@ export const pressure = definePlugin({
     )
   }),
 
-  setup(app, { maxInFlight, maxDelay, maxHeap }, services) {
+  setup(app, { maxInFlight, maxDelay, stall, maxHeap }, services) {
     const pressure = pressureOf(services)
     const { underWay } = pressure
     const longest = toMilliseconds(maxDelay) || Number.POSITIVE_INFINITY
+    const longestStall = toMilliseconds(stall) || Number.POSITIVE_INFINITY
     const refusals = new Spell({
       began: (count, reason) => app.log.warn({ reason, count }, 'too busy, requests are refused'),
       ended: (count) => app.log.info({ count }, 'no longer too busy')
@@ -69,6 +75,9 @@ export const pressure = definePlugin({
     const leave = pressure.follow(() => {
       verdict = judge()
       refusals.look()
+      const stalled = pressure.takeStall(longestStall)
+      if (stalled !== undefined)
+        app.log.warn({ milliseconds: Math.round(stalled) }, 'the event loop stood still')
     })
     app.addHook('onClose', async () => void leave())
     const refuse = (reason: string): Problem => {

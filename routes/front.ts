@@ -101,7 +101,7 @@ export class Front {
   /** What was never a request has no exchange: it is counted and logged here. */
   #noteRefused(listener: string, { code, reason, statusCode: status }: Problem, requestId: string): void {
     const { log, metrics } = this.#options
-    metrics.refusals.inc({ code, reason: reason ?? '-' })
+    metrics.countRefusal(code, reason)
     log.info({ requestId, listener, status, verdict: code, reason }, 'refused before it was a request')
   }
 }

@@ -1,9 +1,11 @@
 import type { FastifyInstance } from 'fastify'
 import { metricsOf } from '../plugins/metrics.ts'
 import type { Bans } from '../services/bans/bans.ts'
+import { signalFiguresOf } from '../services/detect/signals.ts'
 import type { RevocationState } from '../services/identity/identity.ts'
 import type { Limits } from '../services/limits/limits.ts'
 import type { Sink } from '../services/logs/sink.ts'
+import { pressureOf } from '../services/pressure/pressure.ts'
 import type { Services } from '../services/services.ts'
 import type { Pool } from '../services/upstream/pool.ts'
 import type { Control } from './admin/control.ts'
@@ -42,11 +44,15 @@ export function registerHealth(
 
   const metrics = metricsOf(services)
   const { registry } = metrics
+  const signals = signalFiguresOf(services)
+  const pressure = pressureOf(services)
   admin.get('/metrics', async (_request, reply) => {
     if (revocations !== undefined) metrics.noteRevocations(revocations())
     metrics.noteServices([...pools.values()])
     const { isAway, gateways } = limits.standby
     metrics.noteBans(bans.figures)
+    metrics.noteSignals(signals)
+    metrics.noteStalls(pressure.stalls)
     metrics.noteSinks(sinks)
     metrics.noteLimits({ isAway, gateways, figures: limits.figures })
     return reply.type(registry.contentType).send(await registry.metrics())

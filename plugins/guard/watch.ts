@@ -4,7 +4,7 @@ import { networkFor } from '../../services/bans/bans.ts'
 import { isAttempt, isInjected, isTool, markOf } from '../../services/detect/marks.ts'
 import { Patterns } from '../../services/detect/patterns.ts'
 import { Scores } from '../../services/detect/score.ts'
-import type { Signal } from '../../services/detect/signals.ts'
+import { type Signal, signalFiguresOf } from '../../services/detect/signals.ts'
 import type { AgentRules, DetectOptions } from '../../services/detect/slice.ts'
 import type { Services } from '../../services/services.ts'
 
@@ -43,6 +43,7 @@ export function watch(
     () => new Scores(services.store),
     (shared) => shared.close()
   )
+  const figures = signalFiguresOf(services)
   const known = new Patterns(allow)
   const agents = new Agents()
   const isIgnored = (path: string): boolean => ignore.some((beginning) => path.startsWith(beginning))
@@ -50,6 +51,7 @@ export function watch(
   const punish = (address: string, evidence: Readonly<Record<string, number>>): void =>
     app.punish(address, { reason: 'score', evidence })
   const note = (address: string, signal: Signal): void => {
+    figures[signal] += 1
     const network = networkFor(address)
     if (network !== undefined) scores.add(network, signal, weights[signal], { ...rule, address, punish })
   }

@@ -109,12 +109,16 @@ function special(
     case 'method':
       return keepsMethod ? '' : `${name}: ${value}\r\n`
     case 'tracestate':
-      // It belongs to the client's traceparent; beside a new one it would be somebody else's.
-      return raw.headers.traceparent === traceparent ? `${name}: ${value}\r\n` : ''
+      // It belongs to the client's trace; beside a new one it would be somebody else's.
+      return isSameTrace(raw.headers.traceparent, traceparent) ? `${name}: ${value}\r\n` : ''
     default:
       return ''
   }
 }
+
+/** Whether a well-formed traceparent goes on what the client's began: its version and trace id, whichever span. */
+const isSameTrace = (given: unknown, traceparent: string): boolean =>
+  typeof given === 'string' && given.length >= 55 && traceparent.startsWith(given.slice(0, 36))
 
 /** Header names that a Connection header makes hop-by-hop (RFC 9110 7.6.1), in lower case. */
 export function namedByConnection(connection: string | undefined): ReadonlySet<string> | undefined {

@@ -1,3 +1,5 @@
+import type { Services } from '../services.ts'
+
 /**
  * What speaks against a client, and how much it weighs by itself. A hundred points within the window are enough for a ban, so that
  * what no person does by accident weighs most, and what a broken page does all day hardly anything.
@@ -32,3 +34,10 @@ export const signals = {
 export type Signal = keyof typeof signals
 
 export const signalNames = Object.keys(signals) as readonly Signal[]
+
+/** How often each signal was noted, in the life of the process. */
+export type SignalFigures = Record<Signal, number>
+
+/** The figures of this process: counted by whoever notes signals, read by whoever tells of them. */
+export const signalFiguresOf = (services: Pick<Services, 'shared'>): SignalFigures =>
+  services.shared('signals', () => Object.fromEntries(signalNames.map((name) => [name, 0])) as SignalFigures)

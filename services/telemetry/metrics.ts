@@ -4,17 +4,21 @@ import { Durations, RouteFigures, registerAsked } from './route-figures.ts'
 import { registerServices, type ServiceFigures } from './service-figures.ts'
 import { registerSinks, type SinkState } from './sink-figures.ts'
 
+/** Pairs of code and reason that refusals are told apart by, at most. */
+const mostRefusalKinds = 1000
+
 /** The process's counters, for Prometheus. Labels come from the config or from closed lists, so that clients cannot add series. */
 export class Metrics {
   readonly registry = new Registry()
   readonly #options = { registers: [this.registry] }
 
+  readonly #refusalKinds = new Set<string>()
   readonly #routes = new Map<string, RouteFigures>()
   readonly #services = new Map<string, Durations>()
   #pools: readonly ServiceFigures[] = []
   #limits: LimitState | undefined
   #sinks: readonly SinkState[] = []
-  readonly refusals = new Counter({
+  readonly #refusals = new Counter({
     ...this.#options,
     name: 'tollkeeper_refusals_total',
     help: 'Requests the gateway refused or failed itself, by problem code and internal reason.',
@@ -56,13 +60,13 @@ export class Metrics {
     help: 'Requests that a fallback took over, by service, fallback (a service, or "static") and why the service could not be asked.',
     labelNames: ['service', 'fallback', 'reason'] as const
   })
-  readonly reloads = new Counter({
+  readonly #reloads = new Counter({
     ...this.#options,
     name: 'tollkeeper_config_reloads_total',
     help: 'Configurations read, by outcome (applied, unchanged, refused).',
     labelNames: ['outcome'] as const
   })
-  readonly configGood = new Gauge({
+  readonly #configGood = new Gauge({
     ...this.#options,
     name: 'tollkeeper_config_last_reload_successful',
     help: '1 while the file on disk is the one that serves, 0 while a newer one was refused.'
@@ -99,6 +103,17 @@ export class Metrics {
     name: 'tollkeeper_bans_placed_total',
     help: 'Bans that this gateway has placed (run "real"), or would have placed (run "dry").',
     labelNames: ['run'] as const
+  })
+  readonly #signals = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_guard_signals_total',
+    help: 'What spoke against clients (guard.detect), by signal.',
+    labelNames: ['signal'] as const
+  })
+  readonly #stalls = new Counter({
+    ...this.#options,
+    name: 'tollkeeper_event_loop_stalls_total',
+    help: 'Times the event loop stood still longer than pressure.stall.'
   })
 
   constructor() {
@@ -138,6 +153,37 @@ export class Metrics {
   /** Takes over which services there are at this moment. */
   noteServices(services: readonly ServiceFigures[]): void {
     this.#pools = services
+  }
+
+  /** Counts a refusal. A plugin of somebody else may make codes and reasons up: past the bound all further ones are one. */
+  countRefusal(code: string, reason: string | undefined): void {
+    const kind = `${code} ${reason ?? '-'}`
+    if (!this.#refusalKinds.has(kind)) {
+      if (this.#refusalKinds.size >= mostRefusalKinds) {
+        this.#refusals.inc({ code: 'other', reason: 'other' })
+        return
+      }
+      this.#refusalKinds.add(kind)
+    }
+    this.#refusals.inc({ code, reason: reason ?? '-' })
+  }
+
+  /** Counts a config that was read, and tells whether it is the one that serves. */
+  noteReload(outcome: 'applied' | 'unchanged' | 'refused'): void {
+    this.#reloads.inc({ outcome })
+    this.#configGood.set(outcome === 'refused' ? 0 : 1)
+  }
+
+  /** Takes over how often each signal was noted. */
+  noteSignals(figures: Readonly<Record<string, number>>): void {
+    this.#signals.reset()
+    for (const [signal, count] of Object.entries(figures)) this.#signals.inc({ signal }, count)
+  }
+
+  /** Takes over how often the event loop stood still. */
+  noteStalls(count: number): void {
+    this.#stalls.reset()
+    this.#stalls.inc(count)
   }
 
   /** Takes over how many bans there are. */

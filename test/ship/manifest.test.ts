@@ -105,7 +105,12 @@ t.test('the sidecar is a native one, and the Deployment loses no request in a ro
   const sidecar = read('deploy/kubernetes/sidecar.yaml').spec.template.spec
   t.equal(sidecar.initContainers[0].restartPolicy, 'Always')
   const { spec } = read('deploy/kubernetes/deployment.yaml')
-  t.ok(spec.replicas > 1)
+  t.notOk('replicas' in spec, 'how many there are is up to the autoscaler')
+  const autoscaler = read('deploy/kubernetes/autoscaler.yaml').spec
+  t.ok(autoscaler.minReplicas > 1)
+  t.match(autoscaler.scaleTargetRef, { kind: 'Deployment', name: 'tollkeeper' })
+  const budget = read('deploy/kubernetes/disruption-budget.yaml').spec
+  t.ok(budget.maxUnavailable < autoscaler.minReplicas, 'an eviction leaves one that serves')
   t.same(spec.strategy.rollingUpdate, { maxSurge: 1, maxUnavailable: 0 })
 })
 
@@ -121,8 +126,12 @@ t.test('the Service leads to the public port of the Deployment only', async (t) 
 
 t.test('each manifest is one of those tested here', async (t) => {
   t.same(readdirSync(`${root}/deploy/kubernetes`).sort(), [
+    'autoscaler.yaml',
     'configmap.yaml',
     'deployment.yaml',
+    'disruption-budget.yaml',
+    'network-policy.yaml',
+    'pod-monitor.yaml',
     'service.yaml',
     'sidecar.yaml'
   ])
