@@ -5,22 +5,22 @@ import { type LoadedConfig, loadConfig } from './config/config.ts'
 import type { Check, Report } from './config/mistake.ts'
 import { Pace } from './config/pace.ts'
 import { listen, shutdown } from './config/process.ts'
-import { secretMask } from './config/sentence.ts'
 import { toMilliseconds } from './config/units.ts'
-import type { Unmasked } from './config/unmask.ts'
+import { type Unmasked, unknownSecret } from './config/unmask.ts'
 import { ByRoute } from './plugins/by-route.ts'
 import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { plugins } from './plugins/index.ts'
 import type { RouteInfo } from './plugins/plugin.ts'
 import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
-import { adminSlice } from './routes/admin/admin.ts'
+import { adminSlice, adminToken } from './routes/admin/admin.ts'
 import { buildAdmin } from './routes/admin/build.ts'
 import { adminTokens } from './routes/admin/check.ts'
 import type { Control } from './routes/admin/control.ts'
 import type { Serving } from './routes/admin/explanation.ts'
 import { registerAuth } from './routes/auth/auth.ts'
 import { doorCollisions, doorPath, doorsOf } from './routes/auth/doors.ts'
+import { answerDebug } from './routes/debug.ts'
 import type { GatewayMemory } from './routes/memory.ts'
 import { type Engine, type Plans, planRoutes } from './routes/proxy/plan.ts'
 import { type Releases, releasesOf } from './routes/proxy/release.ts'
@@ -51,6 +51,7 @@ import type { AuthOptions } from './services/identity/slice.ts'
 import { usersOptions } from './services/identity/users/check.ts'
 import { InFlight } from './services/in-flight.ts'
 import { limitOptions } from './services/limits/check.ts'
+import { sinkOptions } from './services/logs/check.ts'
 import type { NodeOverrides } from './services/nodes/node-overrides.ts'
 import { openNodeOverrides } from './services/nodes/open.ts'
 import { pressureOf } from './services/pressure/pressure.ts'
@@ -94,6 +95,7 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   accessOptions,
   issuerOptions,
   limitOptions,
+  sinkOptions,
   networkLists,
   guardPatterns,
   validateOptions,
@@ -106,17 +108,6 @@ export const checks = checksWith(new RouteMemory())
 
 /** A config that was read and found good. */
 export type GatewayConfig = LoadedConfig<typeof slices>
-
-/** The mask of a secret that the present config does not have there is not to be written to the file. */
-const unknownSecret = (pointer: string): Check =>
-  Object.assign(
-    (_: unknown, report: Report) =>
-      report.error(
-        pointer,
-        `"${secretMask}" stands for a secret that is not here in the config that serves; write it, or a reference`
-      ),
-    { tolerant: true as const }
-  )
 
 /** Reads a config file whole, or a text as if it were in it; rejects with a ConfigError and every mistake in it. */
 export const loadGatewayConfig = (
@@ -180,7 +171,14 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const served = { table: process.memory.routes.table(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const own = { config: loaded.value, directory: loaded.directory, services, opened }
-    const admin = await buildAdmin({ ...own, ...served, ...process, serving, limits: app.limits })
+    const admin = await buildAdmin({
+      ...own,
+      ...served,
+      ...process,
+      serving,
+      limits: app.limits,
+      sinks: app.sinks
+    })
     const activate = () => {
       for (const pool of served.pools.values()) pool.activate()
     }
@@ -212,7 +210,7 @@ async function buildApp(
   let plans: Plans = new ByRoute()
   const app = newCorridor({
     log: process.log,
-    accessLog: { writer: process.lines, format: process.format },
+    accessLog: { writer: process.lines, format: process.format, messages: process.lines.listeners },
     open,
     pathOf: (exchange) => {
       const { route, refusal, resource, query } = exchange
@@ -222,6 +220,8 @@ async function buildApp(
     }
   })
   opened.push(app)
+  const { admin } = config
+  answerDebug(app, table, [adminToken(admin, directory) ?? []].flat())
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
   const releases = releasesOf(config, services)
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)
@@ -253,7 +253,8 @@ async function buildApp(
   await app.ready()
   await pace.rest()
   const identityHeaders = Object.values(config.auth?.headers ?? {})
-  return { app, serving: { open, steps, plans, identityHeaders } }
+  const first = [{ key: 'guard', explain: app.guarding }]
+  return { app, serving: { open, first, steps, plans, table, identityHeaders } }
 }
 
 /** The direct engine, unless somebody wants to see payloads; a service that names one gets that. */

@@ -11,7 +11,7 @@ import { plot } from './plot.ts'
 import { Pinned } from './process.ts'
 import { misses, type Result, tableOf } from './report.ts'
 import { type Scenario, scenarios } from './scenarios.ts'
-import { hasLua, obtain, obtainPeers } from './tools.ts'
+import { hasLua, obtain, obtainCurrent, obtainPeers } from './tools.ts'
 import { makeWorkspace, put, type Workspace } from './workspace.ts'
 
 /** `npm run bench`: what a request costs here and elsewhere, measured side by side on this machine. */
@@ -91,7 +91,8 @@ async function bench(chosen: readonly Scenario[], options: Options): Promise<boo
 /** The candidates that can run here; says which are left out. */
 function setUp(directory: string, { only }: Options): readonly Candidate[] {
   const peers = join(directory, 'peers')
-  const all = candidates(root, peers)
+  const current = obtainCurrent(say)
+  const all = candidates(root, peers, current)
   const wanted = only?.split(',').map((name) => name.trim())
   const unknown = wanted?.find((wish) => !all.some(({ name }) => name === wish))
   if (unknown !== undefined) {
@@ -111,6 +112,7 @@ function setUp(directory: string, { only }: Options): readonly Candidate[] {
     lua: true,
     haproxy: obtain('haproxy', say) !== undefined,
     caddy: obtain('caddy', say) !== undefined,
+    current: current !== undefined,
     peers: obtainPeers(join(root, 'bench/peers'), peers, say)
   }
   return all.filter(({ name, needs }) => {

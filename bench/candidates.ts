@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { luaGateway, nginxGateway } from './nginx.ts'
 import type { Launch } from './process.ts'
+import { currentMajor } from './tools.ts'
 import { put, type Workspace } from './workspace.ts'
 
 /** Where ours counts a limit; the others count in Redis, come what may. */
@@ -22,7 +23,7 @@ export interface Setting {
 export interface Candidate {
   readonly name: string
   /** The program, or `peers` for what npm brings, that has to be there. */
-  readonly needs: 'nginx' | 'lua' | 'haproxy' | 'caddy' | 'peers' | 'nothing'
+  readonly needs: 'nginx' | 'lua' | 'haproxy' | 'caddy' | 'peers' | 'current' | 'nothing'
   readonly gates: readonly Gate[]
   launch(setting: Setting): Launch
 }
@@ -30,8 +31,8 @@ export interface Candidate {
 const gated: readonly Gate[] = ['token', 'session', 'session-leased', 'session-local']
 const all: readonly Gate[] = ['none', ...gated]
 
-/** Everything that is compared; ratios are to the first and to the naive one. */
-export const candidates = (root: string, peers: string): readonly Candidate[] => [
+/** Everything that is compared; ratios are to the first and to the naive one. `current` is the path of a newer Node.js, for a column of ours on it. */
+export const candidates = (root: string, peers: string, current = ''): readonly Candidate[] => [
   {
     name: 'nginx',
     needs: 'nginx',
@@ -50,7 +51,13 @@ export const candidates = (root: string, peers: string): readonly Candidate[] =>
   { name: 'naive Fastify', needs: 'nothing', gates: all, launch: node(join(root, 'bench/peers/naive.mjs')) },
   { name: 'fast-gateway', needs: 'peers', gates: ['none'], launch: node(join(peers, 'fast-gateway.mjs')) },
   { name: 'http-proxy-3', needs: 'peers', gates: ['none'], launch: node(join(peers, 'http-proxy-3.mjs')) },
-  { name: 'Tollkeeper', needs: 'nothing', gates: all, launch: (setting) => tollkeeper(root, setting) }
+  { name: 'Tollkeeper', needs: 'nothing', gates: all, launch: (setting) => tollkeeper(root, setting) },
+  {
+    name: `Tollkeeper, Node ${currentMajor}`,
+    needs: 'current',
+    gates: all,
+    launch: (setting) => ({ ...tollkeeper(root, setting), command: current })
+  }
 ]
 
 const node =

@@ -35,6 +35,20 @@ export const hasLua = (): boolean =>
   existsSync('/usr/lib/nginx/modules/ngx_http_lua_module.so') &&
   existsSync('/usr/share/lua/5.1/resty/core.lua')
 
+/** The newest Node.js with long-term support; `npm run test:current` runs the tests on it. */
+export const currentMajor = 26
+
+/** The path of that Node.js, which the npm package `node` carries; undefined when npm cannot get it. */
+export function obtainCurrent(say: (line: string) => void): string | undefined {
+  say(`getting Node ${currentMajor} from npm ...`)
+  const args = ['--yes', `--package=node@${currentMajor}`, '--', 'node', '-p', 'process.execPath']
+  try {
+    return execFileSync('npx', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  } catch {
+    return undefined
+  }
+}
+
 /** Copies the servers of bench/peers to `directory` and installs what they import; false when npm cannot. */
 export function obtainPeers(source: string, directory: string, say: (line: string) => void): boolean {
   cpSync(source, directory, { recursive: true })

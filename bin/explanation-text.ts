@@ -2,7 +2,7 @@ import type { Explanation, StepTaken } from '../routes/admin/explanation.ts'
 
 /** An explanation as lines for people: the verdict first, then what led to it, step by step. */
 export function explanationText(explanation: Explanation): string {
-  const { path, route, steps, upstream } = explanation
+  const { path, route, candidates, steps, node, upstream } = explanation
   return [
     ...verdictOf(explanation),
     row('path', path),
@@ -14,10 +14,18 @@ export function explanationText(explanation: Explanation): string {
             `${route.id}: ${[route.methods.join(','), route.path].join(' ').trim()} of "${route.service}"`
           )
         ]),
+    ...candidateLines(candidates),
     ...steps.flatMap(stepLines),
+    ...(node === undefined ? [] : [row('node', nodeText(node))]),
     ...(upstream === undefined ? [] : [row('service', words(upstream))])
   ].join('\n')
 }
+
+/** Routes that a request could have been meant for, a line each: `+` the one that gets it, `-` those that do not. */
+export const candidateLines = (candidates: Explanation['candidates']): readonly string[] =>
+  candidates.map(({ id, path, outcome, why }, index) =>
+    row(index === 0 ? 'candidates' : '', `${outcome === 'taken' ? '+' : '-'} ${id} ${path}: ${why}`)
+  )
 
 function verdictOf({ allowed, door, status, code, reason, detail }: Explanation): readonly string[] {
   if (door !== undefined) return [row('answered', `by the gateway itself: ${door}`)]
@@ -35,6 +43,9 @@ function stepLines({ step, outcome, facts }: StepTaken): readonly string[] {
     ...lists.flatMap(([, value]) => (value as readonly object[]).map((thing) => row('', `- ${words(thing)}`)))
   ]
 }
+
+const nodeText = ({ strategy, next, nodes }: NonNullable<Explanation['node']>): string =>
+  `${next ?? 'one of them, by chance'} by ${strategy}: ${words(nodes)}`
 
 const isListOfThings = (value: unknown): boolean =>
   Array.isArray(value) && value.some((item) => typeof item === 'object')

@@ -14,6 +14,7 @@ import { explainCommand } from './commands/explain.ts'
 import { historyCommand } from './commands/history.ts'
 import { keyCommand } from './commands/key.ts'
 import { limitCommand } from './commands/limit.ts'
+import { logCommand } from './commands/log.ts'
 import { logsCommand } from './commands/logs.ts'
 import { nodeCommand } from './commands/node.ts'
 import { psCommand } from './commands/ps.ts'
@@ -55,6 +56,7 @@ const commands = [
   userCommand,
   banCommand,
   limitCommand,
+  logCommand,
   nodeCommand,
   sessionCommand,
   revokeCommand,

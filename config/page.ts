@@ -79,8 +79,13 @@ function rowsOf(schema: AnySchema, prefix: string): readonly Row[] {
     for (const [key, field] of Object.entries(branch.properties ?? {})) {
       if (key === tag) continue
       const name = prefix === '' ? key : `${prefix}.${key}`
+      const isEverywhere = objects.every(
+        ({ properties }) => properties?.[key]?.description === field.description
+      )
       const only =
-        tag === undefined ? '' : `With \`${tag}\` ${JSON.stringify(branch.properties?.[tag]?.const)}: `
+        tag === undefined || isEverywhere
+          ? ''
+          : `With \`${tag}\` ${JSON.stringify(branch.properties?.[tag]?.const)}: `
       const described = { ...field, description: only + (field.description ?? '') }
       add(
         { name, schema: described, isRequired: branch.required?.includes(key) ?? false },

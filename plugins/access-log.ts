@@ -1,4 +1,7 @@
 import { Type } from '@sinclair/typebox'
+import { openSinks } from '../services/logs/open.ts'
+import { sinksSchema } from '../services/logs/slice.ts'
+import { withoutTokens } from '../services/logs/tokens.ts'
 import { textLine } from '../services/telemetry/log.ts'
 import { ByRoute } from './by-route.ts'
 import { type Detour, definePlugin, type Principal, type RouteInfo } from './plugin.ts'
@@ -17,14 +20,24 @@ export const accessLog = definePlugin({
         default: 'auto',
         description: '`text` for people, `json` for collectors, `auto`: text on a terminal.'
       }),
-      access: Type.Boolean({ default: true, description: 'Whether each request gets a line.' })
+      access: Type.Boolean({
+        default: true,
+        description: 'Whether each request gets a line on standard output. Sinks get lines all the same.'
+      }),
+      sinks: sinksSchema
     },
-    { additionalProperties: false, default: {}, description: 'What is written to standard output.' }
+    {
+      additionalProperties: false,
+      default: {},
+      description: 'What is written to standard output, and where else.'
+    }
   ),
 
-  setup(app, { access }) {
-    if (!access) return undefined
-    const { writer, format } = app.accessLog
+  setup(app, { access, sinks: options }, services) {
+    const { writer, format, messages } = app.accessLog
+    const sinks = openSinks(options, services, { log: app.log, messages })
+    app.decorate('sinks', sinks)
+    if (!access && sinks.length === 0) return undefined
     const clock = new LogClock()
     // What a route's lines have in common, written once.
     const places = new ByRoute<string>()
@@ -39,7 +52,7 @@ export const accessLog = definePlugin({
       // The query stays out: it is where tokens are put by mistake.
       let line = `{"time":"${clock.now()}","level":"info","msg":"request","requestId":${quote(request.id)}`
       line += `,"client":${quote(exchange.client)},"method":${quote(request.raw.method!)}`
-      line += `,"host":${quote(exchange.host)},"path":${quote(exchange.path)},"status":${status}`
+      line += `,"host":${quote(exchange.host)},"path":${quote(withoutTokens(exchange.path))},"status":${status}`
       line += `,"duration":${round(endedAt - exchange.startedAt)}`
       if (detour !== undefined) line += detoured(route!, detour)
       else if (route !== undefined) line += places.get(route) ?? placeOf(route)
@@ -49,7 +62,9 @@ export const accessLog = definePlugin({
       line += `,"verdict":${quote(exchange.verdict)}`
       if (exchange.shadow !== undefined) line += `,"shadow":${quote(exchange.shadow)}`
       line += exchange.reason === undefined ? '}' : `,"reason":${quote(exchange.reason)}}`
-      writer.write(format === 'json' ? line : textLine(line))
+      const isOrdinary = exchange.verdict === 'allowed' && status < 500
+      for (const sink of sinks) sink.offer(line, isOrdinary)
+      if (access) writer.write(format === 'json' ? line : textLine(line))
     })
     return undefined
   }

@@ -5,6 +5,8 @@ import type { Holder } from '../services/identity/parts.ts'
 import type { Session } from '../services/identity/sessions/session.ts'
 import type { Limit } from '../services/limits/limit.ts'
 import type { Place } from '../services/limits/places.ts'
+import type { Messages } from '../services/logs/open.ts'
+import type { Sink } from '../services/logs/sink.ts'
 import type { Services } from '../services/services.ts'
 
 /**
@@ -104,6 +106,8 @@ export interface Exchange {
   answering: { onClose(): void } | undefined
   /** Told of the headers of the service's answer, flat as they came, before any of it goes on. */
   onAnswer: ((headers: readonly string[]) => void) | undefined
+  /** Adds to the answer what was decided about the request, for whoever may know (routes/debug.ts). */
+  onDebug: (() => void) | undefined
   /** The route that a CORS preflight asks about, which its own method, OPTIONS, does not lead to. */
   preflight: RouteInfo | undefined
   /** Whether the gateway answers for CORS here, so that no service does (plugins/cors.ts). */
@@ -156,8 +160,14 @@ declare module 'fastify' {
     readonly finishers: Finisher[]
     /** Names of the hooks on payloads that plugins have added so far. */
     readonly payloadHooks: ReadonlySet<string>
-    /** Where access lines go. */
-    readonly accessLog: { readonly writer: { write(line: string): void }; readonly format: 'json' | 'text' }
+    /** Where access lines go, and who is told of the gateway's own messages. */
+    readonly accessLog: {
+      readonly writer: { write(line: string): void }
+      readonly format: 'json' | 'text'
+      readonly messages?: Messages
+    }
+    /** Where access lines go besides, in the order of the config. */
+    readonly sinks: readonly Sink[]
   }
   interface FastifyRequest {
     exchange: Exchange

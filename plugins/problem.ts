@@ -38,6 +38,7 @@ export const problem = definePlugin({
       // RFC 9110 15.5.2: a 401 always says how one signs in; what the refusal says itself comes after and wins.
       if (problem.statusCode === 401) reply.header('www-authenticate', 'Bearer realm="tollkeeper"')
       for (const name in problem.headers) reply.header(name, problem.headers[name])
+      request.exchange.onDebug?.()
       const { status, body } = renderProblem(problem, {
         base,
         path: request.exchange.path,

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { holdsToken } from '../services/logs/tokens.ts'
 import { definePlugin } from './plugin.ts'
 
 /** Returns the request's id on every answer, so that a client can quote it and a log line can be found by it. */
@@ -18,13 +19,13 @@ export const requestId = definePlugin({
 const sane = /^[\x21-\x7e]{1,128}$/
 const traceparent = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/
 
-/** Takes the client's x-request-id when it is sane (1 to 128 printable characters), else makes one. */
+/** Takes the client's x-request-id when it is sane (1 to 128 printable characters, and no token by mistake), else makes one. */
 export const makeRequestIds = (): ((request: IncomingMessage) => string) => {
   const process = randomBytes(6).toString('base64url')
   let count = 0
   return (request) => {
     const given = request.headers['x-request-id']
-    if (typeof given === 'string' && sane.test(given)) return given
+    if (typeof given === 'string' && sane.test(given) && !holdsToken(given)) return given
     count += 1
     return `${process}-${count.toString(36)}`
   }

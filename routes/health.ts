@@ -3,6 +3,7 @@ import { metricsOf } from '../plugins/metrics.ts'
 import type { Bans } from '../services/bans/bans.ts'
 import type { RevocationState } from '../services/identity/identity.ts'
 import type { Limits } from '../services/limits/limits.ts'
+import type { Sink } from '../services/logs/sink.ts'
 import type { Services } from '../services/services.ts'
 import type { Pool } from '../services/upstream/pool.ts'
 import type { Control } from './admin/control.ts'
@@ -18,7 +19,7 @@ export function registerHealth(
   control: Control,
   services: Services,
   pools: ReadonlyMap<string, Pool>,
-  { limits, bans }: { readonly limits: Limits; readonly bans: Bans },
+  { limits, bans, sinks }: { readonly limits: Limits; readonly bans: Bans; readonly sinks: readonly Sink[] },
   revocations: (() => RevocationState) | undefined
 ): void {
   admin.get('/livez', async (_request, reply) => reply.type('text/plain').send('ok\n'))
@@ -46,6 +47,7 @@ export function registerHealth(
     metrics.noteServices([...pools.values()])
     const { isAway, gateways } = limits.standby
     metrics.noteBans(bans.figures)
+    metrics.noteSinks(sinks)
     metrics.noteLimits({ isAway, gateways, figures: limits.figures })
     return reply.type(registry.contentType).send(await registry.metrics())
   })

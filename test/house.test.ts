@@ -78,7 +78,7 @@ t.test('names are in kebab-case, and no file is a drawer for leftovers', async (
   const tests = readdirSync(join(root, 'test'), { recursive: true, encoding: 'utf8' })
   for (const file of sources.concat(tests.filter((name) => name.endsWith('.ts')))) {
     const name = file.split('/').at(-1)!
-    t.match(name, /^[a-z0-9]+(-[a-z0-9]+)*(\.test)?\.ts$/, file)
+    t.match(name, /^[a-z0-9]+(-[a-z0-9]+)*(\.(test|alone))?\.ts$/, file)
     t.notMatch(name, /^(utils?|helpers?|common|misc)\./, file)
   }
 })

@@ -15,6 +15,7 @@ const servicePid = '/run/redis/redis-server.pid'
 buildTap()
 ensureRedis()
 ensureCurl()
+ensureKcat()
 
 /** tap compiles its plugin list into node_modules, so `npm ci` undoes it and a changed .taprc outdates it. */
 function buildTap(): void {
@@ -53,6 +54,14 @@ function ensureCurl(): void {
   if (!isThere()) install('curl')
   if (isThere()) return
   fail('The tests need curl; install it (on Debian and Ubuntu: apt-get install curl) and try again.')
+}
+
+/** Carries a cluster of Kafka brokers inside (librdkafka's mock cluster). */
+function ensureKcat(): void {
+  const isThere = () => run('kcat', ['-V']).status === 0
+  if (!isThere()) install('kcat')
+  if (isThere()) return
+  fail('The tests need kcat; install it (on Debian and Ubuntu: apt-get install kcat) and try again.')
 }
 
 /** Installs a Debian package, where that can be done; whoever asked looks whether it was. */

@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { Explanation } from '../../routes/admin/explanation.ts'
+import { candidateLines } from '../explanation-text.ts'
 
 interface ExplainOptions {
   readonly json?: boolean
@@ -44,6 +45,7 @@ export function explainCommand(program: Command): void {
       }
       const { readConfig } = await import('../read-config.ts')
       const { askedRequest } = await import('../../routes/table/asked-request.ts')
+      const { candidatesOf } = await import('../../routes/table/candidates.ts')
       const { compileTable } = await import('../../routes/table/compile.ts')
       const { exchangeOpener } = await import('../../routes/table/exchange.ts')
       const { doorsOf } = await import('../../routes/auth/doors.ts')
@@ -52,16 +54,18 @@ export function explainCommand(program: Command): void {
       const { value: config } = loaded
       const table = compileTable(config.routes)
       const isDoor = doorsOf(config.auth)
-      const exchange = exchangeOpener(table, isDoor, config.listen)(askedRequest(method, url, lines))
+      const asked = askedRequest(method, url, lines)
+      const exchange = exchangeOpener(table, isDoor, config.listen)(asked)
       const { path, resource, refusal } = exchange
       const route = table.routes.find((candidate) => candidate === exchange.route)
+      const candidates = candidatesOf(asked, exchange, table)
       if (route === undefined) {
         const answer = refusal === undefined ? { door: resource } : problemOf(refusal)
         const sentence =
           refusal === undefined
             ? `The gateway answers ${resource} itself.`
             : `Refused with ${refusal.statusCode} ${refusal.code}: ${refusal.message}`
-        print(json, { path, ...answer }, sentence)
+        print(json, { path, ...answer, candidates }, [sentence, ...candidateLines(candidates)].join('\n'))
         return
       }
       const routeOptions = config.routes[route.index]! as RouteDetails
@@ -76,7 +80,7 @@ export function explainCommand(program: Command): void {
         canary: routeOptions.canary ?? null,
         mirror: routeOptions.mirror ?? null
       }
-      print(json, answer, rowsOf(answer))
+      print(json, { ...answer, candidates }, [rowsOf(answer), ...candidateLines(candidates)].join('\n'))
     })
 }
 

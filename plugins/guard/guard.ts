@@ -6,7 +6,8 @@ import type { Cause } from '../../services/bans/ban.ts'
 import { banPolicy, openBans } from '../../services/bans/open.ts'
 import { banSchema, networks, routeClients } from '../../services/bans/slice.ts'
 import { agentRules, detectSchema, headerRules, pathRules } from '../../services/detect/slice.ts'
-import { definePlugin } from '../plugin.ts'
+import { tunnelsOf } from '../../services/transport/tunnel.ts'
+import { definePlugin, type Note, type Step } from '../plugin.ts'
 import { clientOf, plainAddress, trustList } from './client-address.ts'
 import { clientsStep } from './clients-step.ts'
 import { type Rule, rulesOf } from './rules.ts'
@@ -18,6 +19,8 @@ declare module 'fastify' {
     readonly punish: (address: string, cause: Cause) => void
     /** Told of peers that sent what is no request at all. */
     readonly suspect: (address: string) => void
+    /** Tells of a request nobody sent whether it would be let in. */
+    readonly guarding: NonNullable<Step['explain']>
   }
 }
 
@@ -69,18 +72,40 @@ export const guard = definePlugin({
       return { reason: 'banned', seconds: Math.max(1, Math.ceil((placed.until - Date.now()) / 1000)) }
     }
 
-    app.addHook('onRequest', (request, reply, done) => {
-      const peer = plainAddress(request.raw.socket.remoteAddress ?? '')
-      const { exchange } = request
+    // A WebSocket asks nothing any more: who is shut out meanwhile has to be shown out.
+    const tunnels = tunnelsOf(services)
+    const forget = bans.onBanned(() => tunnels.endOf((client) => refusalFor(client) !== undefined))
+    app.addHook('onClose', async () => forget())
+
+    const settle = ({ exchange, headers, raw }: FastifyRequest): void => {
+      const peer = plainAddress(raw.socket.remoteAddress ?? '')
       exchange.client = peer
-      if (trusts?.(peer)) {
-        exchange.trusted = true
-        exchange.client = clientOf(request.headers['x-forwarded-for'], peer, trusts)
-      }
-      const refusal = refusalFor(exchange.client)
+      if (!trusts?.(peer)) return
+      exchange.trusted = true
+      exchange.client = clientOf(headers['x-forwarded-for'], peer, trusts)
+    }
+
+    app.addHook('onRequest', (request, reply, done) => {
+      settle(request)
+      const refusal = refusalFor(request.exchange.client)
       if (refusal === undefined) done(mistakeIn(rules, request) as Error | undefined)
       else if (ban.action === 'drop') drop(request, reply, refusal.reason)
       else done(turnAway(refusal) as Error)
+    })
+    app.decorate('guarding', (request: FastifyRequest, tell: Note) => {
+      settle(request)
+      const { client, trusted } = request.exchange
+      const placed = bans.find(client)
+      tell({
+        client,
+        ...(trusted && { by: 'X-Forwarded-For of a trusted proxy' }),
+        ...(exempt.find(client) !== undefined && { exempt: true }),
+        ...(placed !== undefined && { banned: placed.network, until: new Date(placed.until).toISOString() }),
+        ...(ban.dryRun && { dryRun: true })
+      })
+      const refusal = refusalFor(client)
+      const problem = refusal === undefined ? mistakeIn(rules, request) : turnAway(refusal)
+      if (problem !== undefined) throw problem
     })
     return ({ clients }) => (clients === undefined ? undefined : clientsStep(clients))
   }

@@ -12,6 +12,7 @@ import type { BanOptions } from '../../services/bans/slice.ts'
 import type { Rule } from '../../services/identity/rules.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import { openLimits } from '../../services/limits/open.ts'
+import type { Sink } from '../../services/logs/sink.ts'
 import type { NodeOverrides } from '../../services/nodes/node-overrides.ts'
 import type { Runtime } from '../../services/runtime/runtime.ts'
 import type { Services } from '../../services/services.ts'
@@ -31,6 +32,7 @@ import type { Serving } from './explanation.ts'
 import { registerKeys } from './keys.ts'
 import { registerLimitDoors } from './limits.ts'
 import { registerLockouts } from './lockouts.ts'
+import { registerLogs } from './logs.ts'
 import { registerNodes } from './nodes.ts'
 import { describeCalls } from './openapi.ts'
 import { registerRevocations } from './revocations.ts'
@@ -58,6 +60,8 @@ export interface AdminParts {
   readonly nodes: NodeOverrides
   /** The limits of the public side. */
   readonly limits: readonly PlacedLimit[]
+  /** Where its access log goes besides standard output. */
+  readonly sinks: readonly Sink[]
   /** What the public side does with requests. */
   readonly serving: Serving
   readonly log: CorridorOptions['log']
@@ -100,7 +104,7 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   const revocations = await registerRevocations(admin, config.auth, services)
   const limits = await openLimits(services, log)
   const bans = await openBans(services, log)
-  registerHealth(admin, control, services, pools, { limits, bans }, revocations)
+  registerHealth(admin, control, services, pools, { limits, bans, sinks: parts.sinks }, revocations)
   registerLimitDoors(admin, limits, parts.limits)
   registerBans(admin, bans, banPolicy(config.guard.allow, config.guard.ban), audit)
   registerAudit(admin, audit)
@@ -111,6 +115,7 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   registerRoutes(admin, table, config.routes, pools)
   registerNodes(admin, pools, parts.nodes)
   registerRuntime(admin, parts.runtime)
+  registerLogs(admin, parts.sinks)
   registerExplain(admin, parts.serving)
   registerVerify(admin, config.rules, config.auth?.issuer)
   await pace.rest()

@@ -2,16 +2,23 @@ import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { isProblem, type Problem } from '../../errors.ts'
 import type { Steps } from '../../plugins/corridor.ts'
-import { type Exchange, type RouteInfo, Untold } from '../../plugins/plugin.ts'
+import { type Exchange, type RouteInfo, type Step, Untold } from '../../plugins/plugin.ts'
+import type { Preview } from '../../services/upstream/pool.ts'
+import { balanceKey } from '../proxy/balance-key.ts'
 import type { Plans } from '../proxy/plan.ts'
 import { planFor } from '../proxy/release.ts'
+import { type Candidate, candidatesOf } from '../table/candidates.ts'
+import type { Table } from '../table/compile.ts'
 
 /** What one config does with requests. */
 export interface Serving {
   /** Opens the exchange of a request, as the public listener does. */
   readonly open: (raw: IncomingMessage) => Exchange
+  /** What looks at every request before its route's steps do, in its explaining form. */
+  readonly first: readonly { readonly key: string; readonly explain: NonNullable<Step['explain']> }[]
   readonly steps: Steps
   readonly plans: Plans
+  readonly table: Table
   /** Names of the headers that tell a service who asks; the values of no others are shown. */
   readonly identityHeaders: readonly string[]
 }
@@ -40,7 +47,11 @@ export interface Explanation {
     readonly methods: readonly string[]
     readonly service: string
   }
+  /** Routes that the request could have been meant for, and why each gets it or does not. */
+  readonly candidates: readonly Candidate[]
   readonly steps: readonly StepTaken[]
+  /** Who of the service's nodes would get it; only where the request is allowed. */
+  readonly node?: Preview
   /** What the service would get; only where the request is allowed. */
   readonly upstream?: Readonly<Record<string, unknown>>
 }
@@ -51,38 +62,59 @@ export interface Explanation {
  */
 export async function explain(raw: IncomingMessage, serving: Serving): Promise<Explanation> {
   const exchange = serving.open(raw)
-  const { path, refusal, resource } = exchange
-  if (refusal !== undefined) return { ...refusedWith(refusal), path, steps: [] }
-  const { route } = exchange
-  if (route === undefined) return { allowed: true, path, door: resource, steps: [] }
-  const { id, path: pattern, methods, service } = route
-  const shown = { path, route: { id, path: pattern, methods, service } }
+  const { path, route } = exchange
+  const request = {
+    raw,
+    exchange,
+    headers: raw.headers,
+    method: raw.method,
+    url: raw.url
+  } as unknown as FastifyRequest
   const taken: StepTaken[] = []
-  const problem = await walk(
-    { raw, exchange, headers: raw.headers, method: raw.method, url: raw.url },
-    route,
-    serving,
-    taken
-  )
-  if (problem instanceof Untold) return { allowed: null, detail: problem.message, ...shown, steps: taken }
-  if (problem !== undefined) return { ...refusedWith(problem), ...shown, steps: taken }
-  return { allowed: true, ...shown, steps: taken, upstream: seenBy(raw, exchange, route, serving) }
+  const problem =
+    (await walk(request, serving.first, taken)) ??
+    exchange.refusal ??
+    (route && (await walk(request, stepsOf(route, serving), taken)))
+  const shown = {
+    path,
+    ...(route && {
+      route: { id: route.id, path: route.path, methods: route.methods, service: route.service }
+    }),
+    candidates: candidatesOf(raw, exchange, serving.table),
+    steps: taken
+  }
+  if (problem instanceof Untold) return { allowed: null, detail: problem.message, ...shown }
+  if (problem !== undefined) return { ...refusedWith(problem), ...shown }
+  if (route === undefined) return { allowed: true, door: exchange.resource, ...shown }
+  return {
+    allowed: true,
+    ...shown,
+    ...nodeFor(request, route, serving),
+    upstream: seenBy(raw, exchange, route, serving)
+  }
 }
 
+interface NamedStep {
+  readonly key: string
+  readonly explain: Step['explain']
+}
+
+const stepsOf = (route: RouteInfo, { steps }: Serving): readonly NamedStep[] =>
+  (steps.get(route) ?? []).map(({ key, take }) => ({ key, explain: take.explain }))
+
 async function walk(
-  request: object,
-  route: RouteInfo,
-  { steps }: Serving,
+  request: FastifyRequest,
+  steps: readonly NamedStep[],
   taken: StepTaken[]
 ): Promise<Problem | Untold | undefined> {
-  for (const { key, take } of steps.get(route) ?? []) {
+  for (const { key, explain } of steps) {
     const facts: Record<string, unknown> = {}
-    if (take.explain === undefined) {
+    if (explain === undefined) {
       taken.push({ step: key, outcome: 'not asked', facts })
       continue
     }
     try {
-      const outcome = await take.explain(request as FastifyRequest, (more) => Object.assign(facts, more))
+      const outcome = await explain(request, (more) => Object.assign(facts, more))
       taken.push({ step: key, outcome: outcome ?? 'passes', facts })
     } catch (error) {
       if (error instanceof Untold) {
@@ -95,6 +127,13 @@ async function walk(
     }
   }
   return undefined
+}
+
+function nodeFor(request: FastifyRequest, route: RouteInfo, { plans }: Serving): { node?: Preview } {
+  const planned = plans.get(route)
+  if (planned === undefined) return {}
+  const { pool } = planFor(planned, request.exchange)
+  return { node: pool.preview((source) => balanceKey(source, request)) }
 }
 
 const refusedWith = (problem: Problem) => {

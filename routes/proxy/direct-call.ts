@@ -64,8 +64,8 @@ export class DirectCall extends Call {
 
   #writeHead(status: number, reason: string, headers: string[]): void {
     const { plan, reply } = this
-    const own = reply.getHeaders() as OwnHeaders
     this.begin(headers)
+    const own = reply.getHeaders() as OwnHeaders
     reply.hijack()
     reply.raw.writeHead(status, reason, plan.answerHeaders.write(status, headers, own, this))
   }

@@ -29,7 +29,9 @@ const dropped = [
   'trailer',
   'transfer-encoding',
   'upgrade',
-  'x-request-id'
+  'x-request-id',
+  // Holds an admin token.
+  'x-toll-debug'
 ]
 
 /** Headers by which servers let somebody in front overrule the address, the host or the path. */

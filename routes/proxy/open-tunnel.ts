@@ -20,14 +20,13 @@ export function openTunnel(
   [client, upstream]: readonly [Socket, Socket],
   idle: number
 ): Tunnel {
-  const { principal, startedAt, webSocket } = exchange
+  const { principal, startedAt, webSocket, client: from } = exchange
   // The tunnel's from here on: the end of the exchange does not give it back.
   exchange.webSocket = undefined
-  const silence = webSocket?.idle ?? idle
-  if (principal === undefined)
-    return tunnels.open(client, upstream, silence, () => webSocket?.place.release())
+  const terms = { from, idle: webSocket?.idle ?? idle }
+  if (principal === undefined) return tunnels.open(client, upstream, terms, () => webSocket?.place.release())
   const held: OpenExchange = { principal, openAt: -1, end: () => tunnel.close(unauthenticated, patience) }
-  const tunnel = tunnels.open(client, upstream, silence, () => {
+  const tunnel = tunnels.open(client, upstream, terms, () => {
     open.remove(held)
     webSocket?.place.release()
   })

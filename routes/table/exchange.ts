@@ -96,6 +96,7 @@ function newExchange(raw: IncomingMessage, traceparent: string): Exchange {
     upstreamTime: undefined,
     answering: undefined,
     onAnswer: undefined,
+    onDebug: undefined,
     preflight: undefined,
     ownsCors: false,
     shadow: undefined,

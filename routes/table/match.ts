@@ -97,16 +97,24 @@ function pick(leaf: Leaf, ask: Ask): CompiledRoute | undefined {
 }
 
 function takes(route: CompiledRoute, ask: Ask): boolean {
-  for (const condition of route.headers) if (!hasHeader(ask.headers, condition)) return false
-  if (route.query.length > 0 && !hasQuery(ask.query, route.query)) return false
-  const { methods } = route
-  if (methods.length === 0 || methods.includes(ask.method)) return true
-  if (ask.method === 'HEAD' && methods.includes('GET')) return true
+  if (!takesHeaders(route, ask) || !takesQuery(route, ask)) return false
+  if (takesMethod(route, ask.method)) return true
   ask.allowed ??= new Set()
-  for (const method of methods) ask.allowed.add(method)
+  for (const method of route.methods) ask.allowed.add(method)
   if (ask.allowed.has('GET')) ask.allowed.add('HEAD')
   return false
 }
+
+export function takesHeaders(route: CompiledRoute, ask: Ask): boolean {
+  for (const condition of route.headers) if (!hasHeader(ask.headers, condition)) return false
+  return true
+}
+
+export const takesQuery = (route: CompiledRoute, ask: Ask): boolean =>
+  route.query.length === 0 || hasQuery(ask.query, route.query)
+
+export const takesMethod = ({ methods }: CompiledRoute, method: string): boolean =>
+  methods.length === 0 || methods.includes(method) || (method === 'HEAD' && methods.includes('GET'))
 
 function hasHeader(headers: IncomingHttpHeaders, { name, value }: Condition): boolean {
   const given = headers[name]

@@ -10,6 +10,8 @@ const mostWaiting = 10_000
 /** Wishes that are told at the same time. */
 const atOnce = 100
 const retryPause = 500
+/** Milliseconds in which bans gather before anybody is told. */
+const gathering = 20
 const sweepPause = 30_000
 
 /** How automatic bans are placed, by the config that serves. */
@@ -44,6 +46,8 @@ export class Bans {
   readonly #events: BansEvents
   readonly #bans = new Map<string, Ban>()
   readonly #set = new Networks<Ban>()
+  readonly #listeners = new Set<() => void>()
+  #telling: NodeJS.Timeout | undefined
   readonly #waiting = new Map<string, Wish>()
   /** Networks that a dry run has told of, and until when it need not do so again. */
   readonly #told = new Map<string, number>()
@@ -94,6 +98,12 @@ export class Bans {
     this.#drop(ban)
     // A wider network may still hold it.
     return this.find(address)
+  }
+
+  /** Calls back after somebody was shut out, here or elsewhere; the returned function ends that. */
+  onBanned(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** Those in force, the one placed last first. */
@@ -157,6 +167,7 @@ export class Bans {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    clearTimeout(this.#telling)
     for (const timer of this.#timers) clearInterval(timer)
     await this.#follower?.close()
     await this.#sending
@@ -175,6 +186,13 @@ export class Bans {
     if (network === undefined || (!this.#bans.has(ban.network) && !this.#hasRoom())) return
     this.#bans.set(ban.network, ban)
     this.#set.set(network, ban)
+    // Whoever listens looks through all that is open: once for all bans that come together.
+    if (this.#listeners.size > 0) this.#telling ??= setTimeout(() => this.#announce(), gathering).unref()
+  }
+
+  #announce(): void {
+    this.#telling = undefined
+    for (const listener of this.#listeners) listener()
   }
 
   #hasRoom(): boolean {

@@ -2,7 +2,7 @@ import type { Rate, Verdict } from './bucket.ts'
 import { Recent } from './recent.ts'
 import type { Told } from './turn.ts'
 
-/** Microseconds: how far ahead a stretch of the schedule may reach, and for how long a unit stays good beyond the slack of its bucket. */
+/** Microseconds: how far ahead a stretch of the schedule may reach, where the bucket has as much slack to spare. */
 const horizon = 50_000
 /** Requests in one lease at most. */
 const most = 10_000
@@ -12,9 +12,8 @@ const rounds = 3
 /** The same rate as the store counts it for leases: what a gateway may hold on to is taken off what the bucket holds. */
 export function leasedRate(rate: Rate): Rate {
   // Of a slow rate there is nothing to take in stock.
-  const reach = rate.step >= horizon ? 0 : horizon
-  const full = Math.max(rate.step, rate.full - reach)
-  return { ...rate, full, patience: reach, ahead: Math.max(reach, rate.ahead) }
+  const reach = rate.step >= horizon ? 0 : Math.min(horizon, Math.max(0, rate.full - rate.step))
+  return { ...rate, full: rate.full - reach, patience: reach, ahead: Math.max(reach, rate.ahead) }
 }
 
 /** Units in stock that are due one after the other. Times in microseconds of this process's clock. */
@@ -22,6 +21,8 @@ interface Stretch {
   /** When the next one is due. */
   due: number
   count: number
+  /** By how much that may be too late: what the store's answer took. */
+  readonly lag: number
 }
 
 /** What one gateway has in stock of one bucket. */
@@ -120,7 +121,8 @@ export class Leases {
     lease.beyond = told.remaining
     lease.resetAt = asked + told.resetMs * 1000
     // A unit is used no earlier than it is due by the store's clock, which stood between the question and now when it answered.
-    if (told.count > 0) lease.stock.push({ due: this.#now() * 1000 + told.due, count: told.count })
+    const now = this.#now() * 1000
+    if (told.count > 0) lease.stock.push({ due: now + told.due, count: told.count, lag: now - asked })
     else lease.emptyUntil = asked + told.due - rate.patience
     return true
   }
@@ -162,10 +164,10 @@ function countIn({ stock }: Lease): number {
   return sum
 }
 
-/** The stretch to use next; what is used up or no longer good is dropped. */
-function nextOf({ stock }: Lease, { step, full }: Rate, now: number): Stretch | undefined {
+/** The stretch to use next; what is used up is dropped, and what would no longer be there in a bucket that nobody has leases of. */
+function nextOf({ stock }: Lease, { step, full, patience }: Rate, now: number): Stretch | undefined {
   for (let next = stock[0]; next !== undefined; next = stock[0]) {
-    const late = now - next.due - full - horizon
+    const late = now + next.lag - next.due - full - patience
     if (late > 0) {
       const lost = Math.min(next.count, Math.ceil(late / step))
       next.count -= lost

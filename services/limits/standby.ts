@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Operation, Store } from '../store/store.ts'
 
 /** Milliseconds between two words to the store, while it answers and while it does not. */
-const pause = { near: 1000, away: 200 }
+const pause = { near: 1000, away: 150 }
 /** Milliseconds for which a gateway counts as alive after its last word. */
 const worth = 3500
 /** Good answers in a row before a store that comes and goes is asked by requests again, at most. */
@@ -80,16 +80,23 @@ export class Standby {
   }
 
   async #speak(): Promise<void> {
-    const said = performance.now()
+    let isLate = false
+    // As with questions: a process that was busy itself finds the answer among what it has not read yet.
+    const timer = setTimeout(
+      () => setImmediate(() => setImmediate(() => (isLate = true))),
+      2 * this.#patience
+    )
     try {
       const { name, gateways } = await this.#store.run(speak, [wordsKey], [this.#name, worth])
       if (name !== this.#name || !Number.isSafeInteger(gateways))
         throw new TypeError('The store answered something else.')
       // Its own lateness is the requests' to judge while it is near: they know when this process was busy itself.
-      if (this.isAway && performance.now() - said > this.#patience) this.#good = 0
+      if (this.isAway && isLate) this.#good = 0
       else this.#hear(gateways)
     } catch (cause) {
       this.leave(cause)
+    } finally {
+      clearTimeout(timer)
     }
     this.#speakIn(this.isAway ? pause.away : pause.near)
   }

@@ -10,6 +10,8 @@ export class LineWriter {
   readonly #timer: NodeJS.Timeout
   #batch = ''
   dropped = 0
+  /** Told of the gateway's own messages, as finished JSON lines, whatever the format is here. */
+  readonly listeners = new Set<(line: string) => void>()
 
   constructor(out: Writable, { maxBuffered = 8 * 1024 ** 2, interval = 100 } = {}) {
     this.#out = out

@@ -10,7 +10,9 @@ export type LogFormat = 'json' | 'text'
 export function createLog(out: LineWriter, format: LogFormat, level: string): Log {
   const destination: Pick<Writable, 'write'> = {
     write: (line: string) => {
-      out.write(format === 'json' ? line.trimEnd() : textLine(line))
+      const whole = line.trimEnd()
+      out.write(format === 'json' ? whole : textLine(whole))
+      for (const listen of out.listeners) listen(whole)
       return true
     }
   }

@@ -2,6 +2,7 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import { type LimitState, registerLimits } from './limit-figures.ts'
 import { Durations, RouteFigures, registerAsked } from './route-figures.ts'
 import { registerServices, type ServiceFigures } from './service-figures.ts'
+import { registerSinks, type SinkState } from './sink-figures.ts'
 
 /** The process's counters, for Prometheus. Labels come from the config or from closed lists, so that clients cannot add series. */
 export class Metrics {
@@ -12,6 +13,7 @@ export class Metrics {
   readonly #services = new Map<string, Durations>()
   #pools: readonly ServiceFigures[] = []
   #limits: LimitState | undefined
+  #sinks: readonly SinkState[] = []
   readonly refusals = new Counter({
     ...this.#options,
     name: 'tollkeeper_refusals_total',
@@ -130,6 +132,7 @@ export class Metrics {
     )
     registerServices(this.registry, () => this.#pools)
     registerLimits(this.registry, () => this.#limits)
+    registerSinks(this.registry, () => this.#sinks)
   }
 
   /** Takes over which services there are at this moment. */
@@ -148,6 +151,11 @@ export class Metrics {
   /** Takes over how the limits stand at this moment. */
   noteLimits(state: LimitState): void {
     this.#limits = state
+  }
+
+  /** Takes over where the access log goes at this moment. */
+  noteSinks(sinks: readonly SinkState[]): void {
+    this.#sinks = sinks
   }
 
   /** The figures of a route by its id; "-" for requests that met none. The same before and after a reload. */

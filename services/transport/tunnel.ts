@@ -104,25 +104,36 @@ export class Tunnel {
 
 /** Every tunnel of the process. It belongs to no config, so a reload closes none; the last lease's end closes all. */
 export class Tunnels {
-  readonly #open = new Set<Tunnel>()
+  /** By whom each was opened. */
+  readonly #open = new Map<Tunnel, string>()
 
   get count(): number {
     return this.#open.size
   }
 
-  /** `onClosed` is called once both sockets are gone. */
-  open(client: Socket, upstream: Socket, idle: number, onClosed: () => void): Tunnel {
+  /** `from` is the address of the client; `onClosed` is called once both sockets are gone. */
+  open(
+    client: Socket,
+    upstream: Socket,
+    { from, idle }: { readonly from: string; readonly idle: number },
+    onClosed: () => void
+  ): Tunnel {
     const tunnel = new Tunnel(client, upstream, idle, (closed) => {
       this.#open.delete(closed)
       onClosed()
     })
-    this.#open.add(tunnel)
+    this.#open.set(tunnel, from)
     return tunnel
+  }
+
+  /** Ends those of clients that are shut out, with 1008 (policy violation). */
+  endOf(isShutOut: (address: string) => boolean): void {
+    for (const [tunnel, from] of this.#open) if (isShutOut(from)) tunnel.close(1008, 500)
   }
 
   /** Says goodbye with 1001 (going away) and resolves when all are gone. */
   async close(): Promise<void> {
-    for (const tunnel of this.#open) tunnel.close(1001)
+    for (const tunnel of this.#open.keys()) tunnel.close(1001)
     const deadline = performance.now() + farewell + 200
     while (this.#open.size > 0 && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 20))

@@ -46,6 +46,15 @@ export interface PoolOptions {
   readonly retry: RetrySettings
 }
 
+/** Who would get a request at this moment. */
+export interface Preview {
+  readonly strategy: string
+  /** Id of the node; undefined where chance decides, or nobody can be asked. */
+  readonly next?: string
+  /** Every node by its id, and what keeps it from being asked if anything does. */
+  readonly nodes: Readonly<Record<string, string>>
+}
+
 /**
  * How one config uses the nodes of one service. The nodes themselves outlive it: the next config's pool takes over those it has as
  * well, with their connections and all that is known of them.
@@ -60,6 +69,8 @@ export class Pool implements Party {
   readonly retry: RetrySettings
   readonly budget: RetryBudget
   readonly keepsLatency: boolean
+  /** By which nodes are picked: the name of the strategy, or `hash`. */
+  readonly strategy: string
   /** When `pick` was asked last; 0 where nobody wanted to know. Saves whoever asked a look at the clock. */
   pickedAt = 0
   readonly #roster: Roster
@@ -83,6 +94,7 @@ export class Pool implements Party {
     this.#roster = roster
     this.#balance = balanceBy(balance)
     this.keepsLatency = this.#balance.keepsLatency
+    this.strategy = typeof balance === 'string' ? balance : 'hash'
     roster.join(this)
   }
 
@@ -153,6 +165,36 @@ export class Pool implements Party {
     }
     if (ready.length === 1) return tried.includes(ready[0]!) ? undefined : ready[0]
     return this.#balance.pick(ready, tried, request, this.pickedAt)
+  }
+
+  /** Who would get a request with this key; asking changes nothing. */
+  preview(balanceKey: PoolRequest['balanceKey']): Preview {
+    if (this.#isStale) this.#refresh()
+    const ready = this.#ready
+    const saved = ready.map(({ current }) => current)
+    const request = { balanceKey } as PoolRequest
+    const isChance = this.strategy === 'random' || this.strategy === 'p2c'
+    const picked =
+      ready.length > 1 && isChance ? undefined : this.#balance.pick(ready, none, request, performance.now())
+    for (const [index, current] of saved.entries()) ready[index]!.current = current
+    const owner = picked && this.nodes.find(({ nodes }) => nodes.includes(picked))
+    const nodes = this.nodes.map(({ id, state, nodes: all }) => [
+      id,
+      state !== 'up'
+        ? state
+        : all.some((node) => ready.includes(node))
+          ? 'ready'
+          : all.some(({ standing }) => standing.isOpen)
+            ? 'breaker open'
+            : all.length === 0
+              ? 'no address'
+              : 'out'
+    ])
+    return {
+      strategy: this.strategy,
+      ...(owner !== undefined && { next: owner.id }),
+      nodes: Object.fromEntries(nodes) as Record<string, string>
+    }
   }
 
   /** Settles when it is known where the nodes are. Nobody waits for a name server that takes its time: names are asked for further. */

@@ -1,6 +1,7 @@
 import { connect } from 'node:net'
 import t, { type Test } from 'tap'
 import { ask } from '../support/client.ts'
+import { closing, frame, tunnelService } from '../support/frames.ts'
 import { startGateway } from '../support/gateway.ts'
 import { startRedis } from '../support/redis.ts'
 import { runToll } from '../support/running.ts'
@@ -82,6 +83,24 @@ t.test('a ban holds at every gateway within a second, ends on time, and is lifte
     t.equal(await one.from('192.0.2.9'), 200)
     t.equal((await one.admin('DELETE', '/192.0.2.9')).status, 404)
   }
+})
+
+t.test('a ban ends the WebSockets of its client, and of nobody else', async (t) => {
+  const up = await tunnelService(t)
+  const { origin, admin } = await startGateway(t, {
+    admin: { token },
+    guard: { trustedProxies: ['127.0.0.1'] },
+    services: { a: { nodes: [up.url] } },
+    routes: [{ id: 'a', path: '/*', service: 'a', auth: 'none' }]
+  })
+  const opened = (client: string) => up.open(origin, { headers: `X-Forwarded-For: ${client}\r\n` })
+  const [banned, other] = [await opened('192.0.2.7'), await opened('192.0.2.8')]
+  await ask('POST', `${admin}/admin/bans`, { token, json: { ip: '192.0.2.7', ttl: '1h' } })
+  await banned.client.ended()
+  t.same(banned.client.received.subarray(-4), closing(1008), 'told that it is against the rules')
+  other.client.socket.write(frame(1, 'still here'))
+  await other.service.got(1)
+  t.equal(other.client.ending, undefined)
 })
 
 t.test('whoever is banned is told until when, and nothing else', async (t) => {

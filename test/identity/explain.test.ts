@@ -317,6 +317,7 @@ t.test('an allowed request: who asks, which limits count it, what the service wo
     path: '/any/x',
     route: { id: 'any', path: '/any/*', methods: ['GET'], service: 'up' },
     steps: [
+      { step: 'guard' },
       { step: 'auth', outcome: 'passes', facts: { credential: 'bearer', subject: 'kesa', scopes: ['read'] } },
       { step: 'rules', outcome: 'passes', facts: { rules: [{}, {}, {}, {}, { id: 'all', applies: true }] } },
       {
@@ -339,11 +340,11 @@ t.test('an allowed request: who asks, which limits count it, what the service wo
   t.match(await explain('GET', '/both/x', { 'x-api-key': goodKey.text }), {
     body: {
       allowed: true,
-      steps: [{ facts: { credential: 'api-key', key: goodKey.record.id, subject: 'ci' } }]
+      steps: [{}, { facts: { credential: 'api-key', key: goodKey.record.id, subject: 'ci' } }]
     }
   })
   t.match(await explain('GET', '/auth/me'), { body: { allowed: true, door: '/auth/me' } })
-  t.match(await explain('GET', '/open/x'), { body: { allowed: true, steps: [] } })
+  t.match(await explain('GET', '/open/x'), { body: { allowed: true, steps: [{ step: 'guard' }] } })
   const seen = up.requests.length
   await explain('GET', '/open/x')
   t.equal(up.requests.length, seen, 'the service hears nothing')
@@ -369,7 +370,7 @@ t.test('what would be used up is left alone: one-time tokens and renewals by coo
   t.ok(cookies.length > 1, given.text)
   const all = { Cookie: cookies.join('; '), 'Sec-Fetch-Site': 'same-origin' }
   t.match(await explain('GET', '/browser/x', all), {
-    body: { allowed: true, steps: [{ facts: { credential: 'cookie', subject: 'kesa' } }] }
+    body: { allowed: true, steps: [{}, { facts: { credential: 'cookie', subject: 'kesa' } }] }
   })
   const late = {
     ...all,

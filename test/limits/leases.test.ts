@@ -97,7 +97,9 @@ for (const [seed, site] of [
       }
       t.ok(dense <= most, `${dense} within ${span} ms, ${most} at most`)
     }
-    t.ok(moments.length > qps * seconds * 0.9, `${moments.length} of ${qps * seconds} were made use of`)
+    // Without slack a unit is lost when no request is there at its very moment.
+    const least = qps * seconds * (slack > 0 ? 0.95 : 0.8)
+    t.ok(moments.length > least, `${moments.length} of ${qps * seconds} were made use of`)
   })
 }
 

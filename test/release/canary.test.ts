@@ -137,12 +137,13 @@ t.test('explain says which side would be taken, and why', async (t) => {
   t.match(await explain({}), {
     allowed: true,
     steps: [
+      { step: 'guard' },
       { step: 'canary', facts: { side: 'canary', service: 'orders-next', by: 'address', percent: 100 } }
     ],
     upstream: { service: 'orders-next' }
   })
   t.match(await explain({ 'x-canary': 'never' }), {
-    steps: [{ facts: { side: 'stable', because: 'the header "x-canary" says so' } }],
+    steps: [{}, { facts: { side: 'stable', because: 'the header "x-canary" says so' } }],
     upstream: { service: 'orders' }
   })
 })

@@ -15,7 +15,7 @@ export interface Ask {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** Sends one request; fails after five seconds, so that nothing hangs a test. */
+/** Sends one request; fails after half a minute, so that nothing hangs a test. */
 export async function ask(
   method: string,
   url: string,
@@ -30,7 +30,7 @@ export async function ask(
     headers: sent,
     body: form ?? plain ?? (json === undefined ? null : JSON.stringify(json)),
     redirect: 'manual',
-    signal: AbortSignal.timeout(5000)
+    signal: AbortSignal.timeout(30_000)
   })
   const text = await response.text()
   const isJSON = /json/.test(response.headers.get('content-type') ?? '')

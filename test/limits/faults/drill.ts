@@ -1,6 +1,6 @@
 import { type Fault, forbidden } from './faults.ts'
 import { accepted, clock, due, percentile, type Sample, type Span, type Stream, within } from './sample.ts'
-import { away, limit, type Site, turns } from './site.ts'
+import { away, decidedAlone, limit, type Site, turns } from './site.ts'
 
 /** What goes to a site while a fault is tried; requests four times as many as are let through to the first. */
 export const streams: readonly Stream[] = [
@@ -24,6 +24,8 @@ export interface Drill {
   readonly before: Span
   readonly during: Span
   readonly after: Span
+  /** Requests to the first stream that gateways decided alone after the fault: on a busy machine Redis is late now and then. */
+  readonly aloneAfter: number
   /** Milliseconds until all gateways took the store to be back; Infinity: they did not. */
   readonly healedAfter: number
   /** When gateways took the store to be away, or back, from the beginning of the fault. */
@@ -50,9 +52,11 @@ export async function drill(site: Site, fault: Fault, lengths: Lengths): Promise
   const healing = clock()
   const healedAfter = await healed(site, healing)
   await pause(lengths.grace - (clock() - healing))
+  const aloneThen = await decidedAlone(site)
   const after = await spanOf(lengths.after)
+  const aloneAfter = (await decidedAlone(site)) - aloneThen
   const samples = await site.load.end()
-  return { samples, before, during, after, healedAfter, turns: turns(site, date) }
+  return { samples, before, during, after, aloneAfter, healedAfter, turns: turns(site, date) }
 }
 
 async function spanOf(ms: number): Promise<Span> {

@@ -56,6 +56,14 @@ export async function figure({ admin }: OwnProcess, begin: string): Promise<numb
   return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0)
 }
 
+/** Requests to the first route that gateways have let through by their own share of the limit. */
+export async function decidedAlone({ gateways }: Site): Promise<number> {
+  const begin = 'tollkeeper_limit_decisions_total{limit="route:local",by="local",verdict="allowed"'
+  // A figure that is not there yet is none.
+  const each = await Promise.all(gateways.map(async (gateway) => (await figure(gateway, begin)) || 0))
+  return each.reduce((sum, one) => sum + one, 0)
+}
+
 /** Gateways that count for themselves because they take the store to be away. */
 export async function away({ gateways }: Site): Promise<number> {
   const each = await Promise.all(gateways.map((gateway) => figure(gateway, 'tollkeeper_limits_store_away ')))
