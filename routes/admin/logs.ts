@@ -4,7 +4,7 @@ import { call } from './call.ts'
 
 /** Where the access log goes besides standard output, and how that goes. */
 export function registerLogs(admin: FastifyInstance, sinks: readonly Sink[]): void {
-  admin.get('/admin/logs/sinks', call('Show where the access log goes, and how that goes.'), async () => ({
+  admin.get('/admin/logs/sinks', call('List where the access log goes, and how that goes.'), async () => ({
     sinks: sinks.map(shown)
   }))
 }
