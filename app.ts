@@ -221,7 +221,8 @@ async function buildApp(
   })
   opened.push(app)
   const { admin } = config
-  answerDebug(app, table, [adminToken(admin, directory) ?? []].flat())
+  const tokens = [adminToken(admin, directory), admin.readToken].filter((token) => token !== undefined)
+  answerDebug(app, table, tokens)
   const builtIn = plugins.map((plugin) => ({ plugin, options: config[plugin.key as keyof typeof config] }))
   const releases = releasesOf(config, services)
   const corridor = await placeThirdParty(builtIn as unknown as Placed[], config.plugins, directory)

@@ -101,3 +101,14 @@ const at = (value: unknown, keys: readonly string[]): unknown =>
   )
 
 const isScalar = (value: unknown): boolean => value !== undefined && typeof value !== 'object'
+
+/** The mask of a secret that the present config does not have there is not to be written to the file. */
+export const unknownSecret = (pointer: string): Check =>
+  Object.assign(
+    (_: unknown, report: Report) =>
+      report.error(
+        pointer,
+        `"${secretMask}" stands for a secret that is not here in the config that serves; write it, or a reference`
+      ),
+    { tolerant: true as const }
+  )
