@@ -53,17 +53,6 @@ export async function unmask(
   return { text: written + read.slice(from), refused }
 }
 
-/** The mask of a secret that the present config does not have there is not to be written to the file. */
-export const unknownSecret = (pointer: string): Check =>
-  Object.assign(
-    (_: unknown, report: Report) =>
-      report.error(
-        pointer,
-        `"${secretMask}" stands for a secret that is not here in the config that serves; write it, or a reference`
-      ),
-    { tolerant: true as const }
-  )
-
 /** Where the present config has what `keys` lead to in the other. */
 function counterpart(keys: readonly string[], value: unknown, present: unknown): string[] | undefined {
   const found: string[] = []
