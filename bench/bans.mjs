@@ -22,8 +22,13 @@ function network(index) {
 const clients = Array.from({ length: 4096 }, (_, index) =>
   index % 4 === 0 ? `2001:db9:${index.toString(16)}::7` : `172.16.${index >> 8}.${index & 255}`
 )
+/** More than are remembered to be free. */
+const strangers = Array.from(
+  { length: 40_000 },
+  (_, index) => `172.${20 + (index >> 14)}.${(index >> 6) & 255}.${index & 63}`
+)
 
-console.log('banned   ns for a client that is not   ns for one that is')
+console.log('banned   ns for a client that is not   ns for one never seen   ns for one that is')
 let placed = 0
 for (const count of counts) {
   while (placed < count) {
@@ -42,8 +47,11 @@ for (const count of counts) {
     (_, index) => network(Math.floor((index * count) / clients.length)).split('/')[0]
   )
   const free = cost(clients, false)
+  const fresh = cost(strangers, false)
   const shut = count === 0 ? '-' : cost(banned, true)
-  console.log(`${String(count).padEnd(8)} ${String(free).padStart(24)} ${String(shut).padStart(22)}`)
+  console.log(
+    `${String(count).padEnd(8)} ${String(free).padStart(24)} ${String(fresh).padStart(22)} ${String(shut).padStart(20)}`
+  )
 }
 await bans.close()
 await store.close()

@@ -9,6 +9,8 @@ const most = 200_000
 const mostWaiting = 10_000
 /** Wishes that are told at the same time. */
 const atOnce = 100
+/** Addresses that are remembered to be free, at most. */
+const mostFree = 10_000
 const retryPause = 500
 /** Milliseconds in which bans gather before anybody is told. */
 const gathering = 20
@@ -46,6 +48,8 @@ export class Bans {
   readonly #events: BansEvents
   readonly #bans = new Map<string, Ban>()
   readonly #set = new Networks<Ban>()
+  /** Addresses that no ban holds; clients come again and again, and a text is found faster than the networks it is in. */
+  readonly #free = new Set<string>()
   readonly #listeners = new Set<() => void>()
   #telling: NodeJS.Timeout | undefined
   readonly #waiting = new Map<string, Wish>()
@@ -91,9 +95,13 @@ export class Bans {
 
   /** The ban that shuts this address out; undefined when none does. */
   find(address: string): Ban | undefined {
-    if (this.#bans.size === 0) return undefined
+    if (this.#bans.size === 0 || this.#free.has(address)) return undefined
     const ban = this.#set.find(address)
-    if (ban === undefined) return undefined
+    if (ban === undefined) {
+      if (this.#free.size >= mostFree) this.#free.clear()
+      this.#free.add(address)
+      return undefined
+    }
     if (ban.until > Date.now() + this.#skew) return ban
     this.#drop(ban)
     // A wider network may still hold it.
@@ -186,6 +194,7 @@ export class Bans {
     if (network === undefined || (!this.#bans.has(ban.network) && !this.#hasRoom())) return
     this.#bans.set(ban.network, ban)
     this.#set.set(network, ban)
+    this.#free.clear()
     // Whoever listens looks through all that is open: once for all bans that come together.
     if (this.#listeners.size > 0) this.#telling ??= setTimeout(() => this.#announce(), gathering).unref()
   }
