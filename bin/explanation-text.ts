@@ -44,8 +44,10 @@ function stepLines({ step, outcome, facts }: StepTaken): readonly string[] {
   ]
 }
 
-const nodeText = ({ strategy, next, nodes }: NonNullable<Explanation['node']>): string =>
-  `${next ?? 'one of them, by chance'} by ${strategy}: ${words(nodes)}`
+function nodeText({ strategy, next, nodes }: NonNullable<Explanation['node']>): string {
+  const isReady = Object.values(nodes).includes('ready')
+  return `${next ?? (isReady ? 'one of them, by chance' : 'nobody')} by ${strategy}: ${words(nodes)}`
+}
 
 const isListOfThings = (value: unknown): boolean =>
   Array.isArray(value) && value.some((item) => typeof item === 'object')

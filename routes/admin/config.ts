@@ -134,9 +134,12 @@ function revisionIn(body: unknown): string {
   if (typeof revision === 'string' && /^[0-9a-f]{12}$/.test(revision) && Object.keys(others).length === 0) {
     return revision
   }
-  throw BadRequest(['Send {"revision": "..."} with one that GET /admin/config/history lists.'], {
-    reason: 'body_field'
-  })
+  throw BadRequest(
+    ['That is no revision: GET /admin/config/history ("toll history") lists them; send {"revision": "..."}.'],
+    {
+      reason: 'body_field'
+    }
+  )
 }
 
 function answer(request: FastifyRequest, reply: FastifyReply, result: ReloadResult): FastifyReply {

@@ -120,3 +120,28 @@ t.test('a store that does not tell leaves it to others, and is asked again', asy
   t.match(await leases.take('key', rate), { allowed: true, remaining: 4 })
   t.equal(asked.length, 2)
 })
+
+for (const way of [0, 30]) {
+  t.test(
+    `units that nobody used are lost when a bucket would have lost them, ${way} ms from the store`,
+    async (t) => {
+      let now = 0
+      const answers: Told[] = [
+        { count: 2, remaining: 0, due: 0, resetMs: 60 },
+        { count: 0, remaining: 0, due: 1_000_000, resetMs: 60 }
+      ]
+      const leases = new Leases(
+        async () => {
+          now += way
+          return answers.shift()
+        },
+        () => now
+      )
+      const rate = leasedRate(rateOf({ qps: 100, slack: 10 }))
+      t.match(await leases.take('key', rate), { allowed: true })
+      // The second one was due 10 ms after the first, and the bucket holds 110 ms; how long the answer took may be too late.
+      now = 121 + Number(way === 0)
+      t.match(await leases.take('key', rate), { allowed: false })
+    }
+  )
+}
