@@ -23,23 +23,37 @@ const storeClock: Clock = {
   now: (tx) => tx.now * 1000
 }
 
-/** How many arguments each asked one has. */
-const width = 7
+/** How many arguments a run of questions has. */
+const width = 8
 /** How many numbers each answer has. */
 const answerWidth = 4
 
-/** The arguments of an operation over several keys. */
-export const argsOf = (asked: readonly Asked[]): number[] =>
-  asked.flatMap(({ numbers, wanted, after }) => {
+/**
+ * The arguments of an operation over several keys: for each run of questions that differ in nothing but the key, as those of one limit
+ * do, how many they are and what they ask. Each argument is written, sent and read by itself, which costs more than the counting.
+ */
+export function argsOf(asked: readonly Asked[]): number[] {
+  const args: number[] = []
+  let run: Asked | undefined
+  for (const one of asked) {
+    if (run?.numbers === one.numbers && run.wanted === one.wanted && run.after === one.after) {
+      args[args.length - width]! += 1
+      continue
+    }
+    run = one
+    const { numbers, wanted, after } = one
     const kind = (numbers.kind === 'rate' ? 0 : 1) + (after === undefined ? 0 : after === 'answer' ? 2 : 4)
-    return numbers.kind === 'rate'
-      ? [kind, wanted, numbers.per, numbers.full, numbers.step, numbers.patience, numbers.ahead]
-      : [kind, wanted, numbers.units, numbers.window, numbers.step, 0, 0]
-  })
+    if (numbers.kind === 'rate') {
+      const { per, full, step, patience, ahead } = numbers
+      args.push(1, kind, wanted, per, full, step, patience, ahead)
+    } else args.push(1, kind, wanted, numbers.units, numbers.window, numbers.step, 0, 0)
+  }
+  return args
+}
 
 /**
- * Asks several buckets and windows in one operation, each by its key, one after the other. ARGV: seven numbers for each key, as `argsOf`
- * writes them. The Lua is bucket.ts and window.ts line by line; test/limits/take.test.ts holds them together.
+ * Asks several buckets and windows in one operation, each by its key, one after the other. ARGV: eight numbers for each run of keys, as
+ * `argsOf` writes them. The Lua is bucket.ts and window.ts line by line; test/limits/take.test.ts holds them together.
  */
 export const takeWith = (clock: Clock): Operation<readonly Answer[]> => ({
   name: 'limits.take',
@@ -103,43 +117,56 @@ local function window(key, after, wanted, units, length, step)
   return 0, math.max(0, units - sum), free - now, reset
 end
 local answers = {}
-for i = 1, #KEYS do
+local key = 0
+for i = 1, #ARGV - ${width - 1}, ${width} do
   local a = {}
-  for j = 1, ${width} do a[j] = tonumber(ARGV[(i - 1) * ${width} + j]) end
-  local take = a[1] % 2 == 0 and bucket or window
-  local count, remaining, due, reset = take(KEYS[i], a[1] - a[1] % 2, a[2], a[3], a[4], a[5], a[6], a[7])
-  local at = (i - 1) * ${answerWidth}
-  answers[at + 1], answers[at + 2], answers[at + 3], answers[at + 4] = count, remaining, due, reset
+  for j = 1, ${width} do a[j] = tonumber(ARGV[i + j - 1]) end
+  local after = a[2] - a[2] % 2
+  local take = a[2] % 2 == 0 and bucket or window
+  for at = key * ${answerWidth}, (key + a[1] - 1) * ${answerWidth}, ${answerWidth} do
+    key = key + 1
+    local count, remaining, due, reset = take(KEYS[key], after, a[3], a[4], a[5], a[6], a[7], a[8])
+    answers[at + 1], answers[at + 2], answers[at + 3], answers[at + 4] = count, remaining, due, reset
+  end
 end
 return answers`,
 
   transact(tx, keys, args) {
     const now = clock.now(tx, args)
-    return keys.flatMap((key, at) => {
-      const [kind = 0, wanted = 0, a = 0, b = 0, step = 0, patience = 0, ahead = 0] = args
-        .slice(at * width, (at + 1) * width)
-        .map(Number)
+    const answers: number[] = []
+    for (let from = 0, at = 0; from + width <= args.length; from += width) {
+      const numbers = args.slice(from, from + width).map(Number)
+      const [run = 0, kind = 0, wanted = 0, a = 0, b = 0, step = 0, patience = 0, ahead = 0] = numbers
       const after = kind - (kind % 2)
-      const answer =
-        kind % 2 === 0
-          ? askBucket(tx, key, now, after, wanted, { kind: 'rate', per: a, full: b, step, patience, ahead })
-          : askWindow(tx, key, now, after, wanted, { kind: 'quota', units: a, window: b, step })
-      const { count, remaining, due, resetMs } = answer
-      return [count, remaining, Math.trunc(due), resetMs]
-    })
+      for (const key of keys.slice(at, at + run)) {
+        const { count, remaining, due, resetMs } =
+          kind % 2 === 0
+            ? askBucket(tx, key, now, after, wanted, { kind: 'rate', per: a, full: b, step, patience, ahead })
+            : askWindow(tx, key, now, after, wanted, { kind: 'quota', units: a, window: b, step })
+        answers.push(count, remaining, Math.trunc(due), resetMs)
+      }
+      at += run
+    }
+    return answers
   },
 
   decode(raw) {
-    const numbers = raw as unknown[]
+    const numbers = raw as number[]
     // A server that answers something else is as good as none.
-    if (!Array.isArray(numbers) || numbers.length === 0 || numbers.length % answerWidth !== 0) {
+    if (!Array.isArray(raw) || numbers.length === 0 || numbers.length % answerWidth !== 0) {
       throw new TypeError('The store answered something else.')
     }
     if (!numbers.every(Number.isSafeInteger)) throw new TypeError('The store answered something else.')
-    return Array.from({ length: numbers.length / answerWidth }, (_, at) => {
-      const [count, remaining, due, resetMs] = numbers.slice(at * answerWidth) as number[]
-      return { count: count!, remaining: remaining!, due: due!, resetMs: resetMs! }
-    })
+    const answers: Answer[] = []
+    for (let at = 0; at < numbers.length; at += answerWidth) {
+      answers.push({
+        count: numbers[at]!,
+        remaining: numbers[at + 1]!,
+        due: numbers[at + 2]!,
+        resetMs: numbers[at + 3]!
+      })
+    }
+    return answers
   }
 })
 

@@ -1,7 +1,14 @@
 import t from 'tap'
 import { grant, lifeOf, type Rate, rateOf, type Verdict, verdictOf } from '../../services/limits/bucket.ts'
 import { LocalCounts } from '../../services/limits/local.ts'
-import { type Answer, argsOf, type Clock, takeOperation, takeWith } from '../../services/limits/take.ts'
+import {
+  type Answer,
+  type Asked,
+  argsOf,
+  type Clock,
+  takeOperation,
+  takeWith
+} from '../../services/limits/take.ts'
 import type { Quota } from '../../services/limits/window.ts'
 import { openEmbedded } from '../../services/store/embedded.ts'
 import { openRedis } from '../../services/store/redis.ts'
@@ -233,6 +240,34 @@ t.test('all three give the same answers to the same history', async (t) => {
     }
   }
   return t.pass()
+})
+
+t.test('questions asked together are answered one after the other, each by its own numbers', async (t) => {
+  const one = slowRate({ qps: 1, slack: 0 })
+  const three = slowRate({ qps: 1, slack: 2 })
+  const quota: Quota = { kind: 'quota', units: 2, window: 60_000_000, step: 1 }
+  const history: [key: string, asked: Asked, count: number][] = [
+    ['together:a', { numbers: one, wanted: 1 }, 1],
+    ['together:b', { numbers: one, wanted: 1 }, 1],
+    ['together:a', { numbers: one, wanted: 1 }, 0],
+    ['together:c', { numbers: three, wanted: 2 }, 2],
+    ['together:c', { numbers: three, wanted: 2 }, 1],
+    ['together:d', { numbers: quota, wanted: 1 }, 1],
+    ['together:d', { numbers: quota, wanted: 1, after: 'answer' }, 0],
+    ['together:d', { numbers: quota, wanted: 1 }, 0],
+    ['together:e', { numbers: one, wanted: 1 }, 1]
+  ]
+  const keys = history.map(([key]) => key)
+  const args = [...argsOf(history.map(([, asked]) => asked)), start]
+  const wanted = history.map(([, , count]) => count)
+  for (const store of [redis, embedded]) {
+    const answers = await store.run(operation, keys, args)
+    t.same(
+      answers.map(({ count }) => count),
+      wanted,
+      store.driver
+    )
+  }
 })
 
 t.test('a bucket is kept for as long as it differs from one nobody has used', async (t) => {
