@@ -72,9 +72,17 @@ export class DirectCall extends Call {
 
   #end(rest: string): void {
     const { raw } = this.reply
+    const { socket } = raw
     // A string goes into the same write as the head; latin1 keeps every byte.
     if (rest === '') raw.end()
-    else raw.end(rest, 'latin1')
+    else if (socket === null || raw.chunkedEncoding) raw.end(rest, 'latin1')
+    else {
+      // By `end` alone the two and an empty string for the end would be gathered from a list.
+      socket.cork()
+      raw.write(rest, 'latin1')
+      socket.uncork()
+      raw.end()
+    }
   }
 
   /**
