@@ -41,9 +41,9 @@ export interface CorridorOptions {
 }
 
 const kExchange = Symbol('exchange')
-const kId = Symbol('id')
+const kRequest = Symbol('request')
 
-type Opened = IncomingMessage & { [kExchange]: Exchange; [kId]: string }
+type Opened = IncomingMessage & { [kExchange]: Exchange; [kRequest]: FastifyRequest }
 
 /** A Fastify app whose requests carry an exchange from their first moment to their last. */
 export function newCorridor({
@@ -77,12 +77,16 @@ export function newCorridor({
   app.decorate('accessLog', accessLog)
   app.decorate('payloadHooks', notePayloadHooks(app))
   app.decorateRequest('exchange')
+  // One for all requests: a closure for each would be made and collected with them.
+  const onClose = function (this: ServerResponse): void {
+    finish(finishers, (this.req as Opened)[kRequest], this)
+  }
   app.addHook('onRequest', (request, reply, done) => {
     const raw = request.raw as Opened
     request.exchange = raw[kExchange]
-    raw[kId] = request.id
+    raw[kRequest] = request
     // A response closes once, so `once` and what it allocates are not needed.
-    reply.raw.on('close', () => finish(finishers, request, reply.raw))
+    reply.raw.on('close', onClose)
     done()
   })
   return app
@@ -122,9 +126,9 @@ export function cutOff({ req }: ServerResponse, reason: string): void {
 /** Notes a refusal that reaches the client past the app; the id of the request, or undefined for one that was never in an app. */
 export function refusePast(response: ServerResponse, problem: Problem): string | undefined {
   const raw = response.req as Opened
-  const id: string | undefined = raw[kId]
-  if (id === undefined) return undefined
-  const exchange = raw[kExchange]
+  const request: FastifyRequest | undefined = raw[kRequest]
+  if (request === undefined) return undefined
+  const { exchange, id } = request
   exchange.verdict = problem.code
   exchange.reason = problem.reason
   response.statusCode = problem.statusCode
