@@ -2,6 +2,7 @@ import type { Sent } from '../../services/transport/transport.ts'
 import type { OwnHeaders } from './answer-headers.ts'
 import { harmlessTrailers, isEndless } from './answer-headers.ts'
 import { Call } from './call.ts'
+import { letGo } from './let-go.ts'
 import { dispatch } from './release.ts'
 
 /** Bodies up to this size are worth a copy to save a write. */
@@ -73,6 +74,7 @@ export class DirectCall extends Call {
   #end(rest: string): void {
     const { raw } = this.reply
     const { socket } = raw
+    letGo(this.request.raw)
     // A string goes into the same write as the head; latin1 keeps every byte.
     if (rest === '') raw.end()
     else if (socket === null || raw.chunkedEncoding) raw.end(rest, 'latin1')
