@@ -13,7 +13,7 @@ type Noted = IncomingMessage & {
  */
 export function letGo(request: IncomingMessage): void {
   if (!request.complete || request.readableFlowing !== null || request.readableLength > 0) return
-  if (request.eventNames().length > 0) return
+  if (request.listenerCount('end') > 0 || request.listenerCount('close') > 0) return
   const noted = request as Noted
   noted._dumped = true
   const state = noted._readableState
