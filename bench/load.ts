@@ -63,8 +63,8 @@ function readReport(text: string): Seen {
   return {
     requests: number(/(\d+) requests in/),
     rate: number(/Requests\/sec:\s+([\d.]+)/),
-    p50: milliseconds(/50%\s+(\S+)/.exec(text)?.[1]),
-    p99: milliseconds(/99%\s+(\S+)/.exec(text)?.[1]),
+    p50: milliseconds(/^ +50% +(\S+)/m.exec(text)?.[1]),
+    p99: milliseconds(/^ +99% +(\S+)/m.exec(text)?.[1]),
     refused: number(/Non-2xx or 3xx responses: (\d+)/),
     broken: errors.reduce((sum, count) => sum + Number(count), 0)
   }
