@@ -1,7 +1,7 @@
 import type { Server } from 'node:http'
 import type { DropArgument, Socket } from 'node:net'
 import { toMilliseconds } from '../config/units.ts'
-import { plainAddress, type Trusts } from '../plugins/guard/client-address.ts'
+import { peerOf, type Trusts } from '../plugins/guard/client-address.ts'
 import { type Place, Places } from '../services/limits/places.ts'
 import { networkOf } from '../services/limits/subject.ts'
 import { Progress } from '../services/transport/progress.ts'
@@ -83,7 +83,7 @@ export class Connections {
   #admits(socket: Socket): boolean {
     // An upgrade that nobody took comes back as the connection that it was.
     if ((socket as Watched)[kWatched] !== undefined) return true
-    const address = plainAddress(socket.remoteAddress ?? '')
+    const address = peerOf(socket)
     let place: Place | undefined
     if (this.#trusts?.(address) !== true) {
       place = this.#perAddress.take(networkOf(address), this.#maxPerAddress)

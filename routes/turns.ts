@@ -121,7 +121,9 @@ class Line {
 
   #remove(response: ServerResponse): void {
     const at = this.open.indexOf(response)
-    if (at >= 0) this.open.splice(at, 1)
+    // Mostly it is the only one.
+    if (at === this.open.length - 1) this.open.pop()
+    else if (at >= 0) this.open.splice(at, 1)
   }
 
   drain(): void {

@@ -5,6 +5,7 @@ import { toBytes } from '../config/units.ts'
 import { BadRequest, HeadersTooLarge, NotImplemented, type Problem, RequestTimeout } from '../errors.ts'
 import { parseAuthority } from '../plugins/authority.ts'
 import { cutOff, refusePast } from '../plugins/corridor.ts'
+import { peerOf } from '../plugins/guard/client-address.ts'
 import { renderProblem } from '../plugins/problem.ts'
 import { type ConnectionBounds, type ConnectionRefusal, Connections } from './connections.ts'
 import { type HeadBounds, tooLong } from './table/bounds.ts'
@@ -58,7 +59,7 @@ export function guardWire(server: Server, options: WireOptions): Wire {
     refused.add(socket)
     const known = response && refusePast(response, problem)
     const requestId = known ?? randomBytes(9).toString('base64url')
-    if (known === undefined) onRefused?.(problem, requestId, socket.remoteAddress ?? '')
+    if (known === undefined) onRefused?.(problem, requestId, peerOf(socket))
     if (response !== undefined) abandon(response)
     hangUp(socket, render(problem, problemBase(), requestId))
   }

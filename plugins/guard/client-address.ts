@@ -1,4 +1,4 @@
-import { BlockList, isIP } from 'node:net'
+import { BlockList, isIP, type Socket } from 'node:net'
 import ipaddr from 'ipaddr.js'
 
 export type Trusts = (address: string) => boolean
@@ -19,19 +19,47 @@ export function trustList(entries: readonly string[]): Trusts | undefined {
   return (address) => list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 }
 
-/** The rightmost hop of X-Forwarded-For that is not a trusted proxy; a malformed hop ends the walk at the last good one. */
-export function clientOf(forwarded: string | string[] | undefined, peer: string, trusts: Trusts): string {
-  if (forwarded === undefined) return peer
-  const hops = String(forwarded).split(',')
-  let client = peer
-  for (let index = hops.length - 1; index >= 0; index -= 1) {
-    const hop = plainAddress(withoutPort(hops[index]!.trim()))
-    if (isIP(hop) === 0) return client
-    client = hop
-    if (!trusts(hop)) return client
-  }
-  return client
+const kPeer = Symbol('peer')
+
+/** The address at the other end of a connection, in the form in which it is compared: for as long as there is the connection it stays the same. */
+export function peerOf(socket: Socket & { [kPeer]?: string }): string {
+  socket[kPeer] ??= plainAddress(socket.remoteAddress ?? '')
+  return socket[kPeer]
 }
+
+/** Most texts that are remembered, and the longest: one of few proxies asks for clients who come again. */
+const remembered = 1000
+const longest = 200
+
+/** The same function, which does not think again about what it was asked lately. */
+export function remembering<Result>(call: (text: string) => Result): (text: string) => Result {
+  const known = new Map<string, Result>()
+  return (text) => {
+    let result = known.get(text)
+    if (result !== undefined) return result
+    result = call(text)
+    if (text.length > longest) return result
+    if (known.size >= remembered) known.clear()
+    known.set(text, result)
+    return result
+  }
+}
+
+/**
+ * Reads X-Forwarded-For: the rightmost hop that is not a trusted proxy; a malformed hop ends the walk at the last good one. '' where there
+ * is none.
+ */
+export const clientReader = (trusts: Trusts): ((forwarded: string) => string) =>
+  remembering((forwarded) => {
+    let client = ''
+    for (const said of forwarded.split(',').reverse()) {
+      const hop = plainAddress(withoutPort(said.trim()))
+      if (isIP(hop) === 0) return client
+      client = hop
+      if (!trusts(hop)) return client
+    }
+    return client
+  })
 
 /** Some proxies write the port of the connection behind the address. */
 const withoutPort = (hop: string): string =>

@@ -8,7 +8,7 @@ import { banSchema, networks, routeClients } from '../../services/bans/slice.ts'
 import { agentRules, detectSchema, headerRules, pathRules } from '../../services/detect/slice.ts'
 import { tunnelsOf } from '../../services/transport/tunnel.ts'
 import { definePlugin, type Note, type Step } from '../plugin.ts'
-import { clientOf, plainAddress, trustList } from './client-address.ts'
+import { clientReader, peerOf, plainAddress, remembering, trustList } from './client-address.ts'
 import { clientsStep } from './clients-step.ts'
 import { type Rule, rulesOf } from './rules.ts'
 import { watch } from './watch.ts'
@@ -51,6 +51,8 @@ export const guard = definePlugin({
   async setup(app, options, services) {
     const { trustedProxies, allow, deny, ban, detect, userAgents } = options
     const trusts = trustList(trustedProxies)
+    const trustsPeer = trusts && remembering(trusts)
+    const clientOf = trusts && clientReader(trusts)
     const bans = await openBans(services, app.log)
     // A proxy stands for all clients behind it.
     const policy = banPolicy([...allow, ...trustedProxies], ban)
@@ -78,11 +80,11 @@ export const guard = definePlugin({
     app.addHook('onClose', async () => forget())
 
     const settle = ({ exchange, headers, raw }: FastifyRequest): void => {
-      const peer = plainAddress(raw.socket.remoteAddress ?? '')
+      const peer = peerOf(raw.socket)
       exchange.client = peer
-      if (!trusts?.(peer)) return
+      if (!trustsPeer?.(peer)) return
       exchange.trusted = true
-      exchange.client = clientOf(headers['x-forwarded-for'], peer, trusts)
+      exchange.client = clientOf!(String(headers['x-forwarded-for'] ?? '')) || peer
     }
 
     app.addHook('onRequest', (request, reply, done) => {

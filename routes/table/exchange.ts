@@ -6,6 +6,7 @@ import {
   type Problem,
   RouteNotFound
 } from '../../errors.ts'
+import { peerOf } from '../../plugins/guard/client-address.ts'
 import type { Exchange } from '../../plugins/plugin.ts'
 import { makeTraceparents } from '../../plugins/request-id.ts'
 import { type HeadBounds, type HeadRefusal, headRefusalOf } from './bounds.ts'
@@ -84,7 +85,7 @@ function newExchange(raw: IncomingMessage, traceparent: string): Exchange {
     query: '',
     host: '',
     authority: '',
-    client: raw.socket.remoteAddress ?? '',
+    client: peerOf(raw.socket),
     principal: undefined,
     verdict: 'allowed',
     reason: undefined,
