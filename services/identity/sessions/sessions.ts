@@ -1,3 +1,4 @@
+import { Gathered } from '../../store/gathered.ts'
 import type { Store } from '../../store/store.ts'
 import { create } from './create.ts'
 import { dataArgs, readData, writeData } from './data.ts'
@@ -43,12 +44,14 @@ const patience = 250
 export class Sessions implements SessionProvider {
   readonly #store: Store
   readonly #policy: SessionPolicy
+  readonly #existing: Gathered<boolean>
   /** Milliseconds the store's clock is ahead of ours; unknown until it has told its time. */
   #ahead: number | undefined
 
   constructor(store: Store, policy: SessionPolicy) {
     this.#store = store
     this.#policy = policy
+    this.#existing = new Gathered(store, exists)
   }
 
   async start(session: NewSession): Promise<Started> {
@@ -121,7 +124,7 @@ export class Sessions implements SessionProvider {
   }
 
   exists(sid: string): Promise<boolean> {
-    return this.#store.run(exists, [sessionKey(userHashOf(sid), sid)], [])
+    return this.#existing.ask(sessionKey(userHashOf(sid), sid))
   }
 
   read(sid: string): Promise<SessionRecord | undefined> {

@@ -38,10 +38,13 @@ return 1
   decode: (raw) => raw === 1
 }
 
-/** Whether a session is there, for routes that ask at every request. KEYS session. */
-export const exists: Operation<boolean> = {
+/** Which sessions are there, for routes that ask at every request. KEYS sessions. */
+export const exists: Operation<readonly boolean[]> = {
   name: 'session-exists',
-  lua: `return redis.call('EXISTS', KEYS[1])`,
-  transact: (tx, [key = '']) => (tx.get(key) === undefined ? 0 : 1),
-  decode: (raw) => raw === 1
+  lua: `
+local found = {}
+for i = 1, #KEYS do found[i] = redis.call('EXISTS', KEYS[i]) end
+return found`,
+  transact: (tx, keys) => keys.map((key) => (tx.get(key) === undefined ? 0 : 1)),
+  decode: (raw) => [raw].flat().map((found) => found === 1)
 }
