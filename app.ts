@@ -10,6 +10,7 @@ import { type Unmasked, unknownSecret } from './config/unmask.ts'
 import { ByRoute } from './plugins/by-route.ts'
 import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { plugins } from './plugins/index.ts'
+import { holdFigures, metricsOf } from './plugins/metrics.ts'
 import type { RouteInfo } from './plugins/plugin.ts'
 import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
@@ -222,6 +223,7 @@ async function buildApp(
     }
   })
   opened.push(app)
+  holdFigures(app, config, metricsOf(services))
   const { admin } = config
   const tokens = [adminToken(admin, directory), admin.readToken].filter((token) => token !== undefined)
   answerDebug(app, table, tokens)

@@ -1,4 +1,5 @@
 import { METHODS } from 'node:http'
+import type { FastifyInstance } from 'fastify'
 import type { Services } from '../services/services.ts'
 import { Metrics } from '../services/telemetry/metrics.ts'
 import type { Durations, RouteFigures } from '../services/telemetry/route-figures.ts'
@@ -12,6 +13,17 @@ export const metricsOf = (services: Pick<Services, 'shared'>): Metrics =>
     () => new Metrics(),
     (metrics) => metrics.close()
   )
+
+/** Figures of routes and services go with the last config that has them. */
+export function holdFigures(
+  app: FastifyInstance,
+  { routes, services }: { readonly routes: readonly { id: string }[]; readonly services: object },
+  metrics: Metrics
+): void {
+  const held = { routes: new Set(routes.map(({ id }) => id)), services: new Set(Object.keys(services)) }
+  metrics.hold(held)
+  app.addHook('onClose', () => metrics.release(held))
+}
 
 interface Figures {
   readonly route: RouteFigures
