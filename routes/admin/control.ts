@@ -1,6 +1,7 @@
 import type { LoadedConfig } from '../../config/config.ts'
 import type { Unmasked } from '../../config/unmask.ts'
 import type { History } from '../../services/history/history.ts'
+import type { Crew } from '../../services/workers/crew.ts'
 
 /** What became of one look at the config file. */
 export interface ReloadResult {
@@ -38,6 +39,8 @@ export interface Control {
   readonly config: Pick<LoadedConfig, 'revision' | 'redacted' | 'written' | 'path'>
   readonly history: Pick<History, 'list' | 'find'>
   readonly lastReload: ReloadResult
+  /** The workers that serve the same address; undefined where one process serves alone. */
+  readonly crew: Crew | undefined
   /** One at a time. */
   reload(reason: string, change?: Change): Promise<ReloadResult>
 }

@@ -1,0 +1,171 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { eventually } from '../support/own-process.ts'
+import { runToll } from '../support/running.ts'
+import { usersFile } from '../support/users.ts'
+import { ask, type Site, startSite } from './site.ts'
+
+/** Which process has answered: ids of requests begin with something of its own. */
+const whoOf = (id: unknown): string => String(id).split('-')[0]!
+
+/** Answers to one request after the other, each over a connection of its own, with who gave them. */
+async function answers(site: Site, path: string, count: number) {
+  const all: { readonly status: number; readonly who: string }[] = []
+  for (let at = 0; at < count; at += 1) {
+    const { statusCode = 0, headers } = await ask(`${site.origin}${path}`)
+    all.push({ status: statusCode, who: whoOf(headers['x-request-id']) })
+  }
+  return all
+}
+
+t.test('connections go to the workers in turns', async (t) => {
+  const site = await startSite(t)
+  const counts = new Map<string, number>()
+  for (const { who } of await answers(site, '/x', 20)) counts.set(who, (counts.get(who) ?? 0) + 1)
+  t.equal(counts.size, 2)
+  t.ok(
+    [...counts.values()].every((count) => count >= 5),
+    [...counts.values()].join(' and ')
+  )
+})
+
+t.test('a limit is one for all of them, in the embedded store too', async (t) => {
+  const limit = { quota: 12, window: '1h', by: 'ip', scope: 'exact' }
+  const site = await startSite(t, {
+    routes: [{ id: 'echo', path: '/*', service: 'echo', auth: 'none', limit }]
+  })
+  const all = await answers(site, '/x', 20)
+  t.equal(new Set(all.map(({ who }) => who)).size, 2)
+  t.strictSame(
+    all.map(({ status }) => status),
+    [...Array.from({ length: 12 }, () => 200), ...Array.from({ length: 8 }, () => 429)]
+  )
+})
+
+t.test('a session that ends at one of them has ended at all', async (t) => {
+  const site = await startSite(
+    t,
+    {
+      auth: { issuer: 'tests', audience: 'api', users: { path: 'users.json' } },
+      routes: [{ id: 'echo', path: '/*', service: 'echo', auth: { mode: 'required', session: 'strict' } }]
+    },
+    { 'users.json': await usersFile({ kesa: { password: 'a-password-of-hers' } }) }
+  )
+  const post = (path: string, body: object, token?: string) =>
+    fetch(`${site.origin}${path}`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        connection: 'close',
+        ...(token !== undefined && { authorization: `Bearer ${token}` })
+      },
+      body: JSON.stringify(body)
+    })
+  const signedIn = await post('/auth/login', { username: 'kesa', password: 'a-password-of-hers' })
+  t.equal(signedIn.status, 200)
+  const { accessToken } = (await signedIn.json()) as { accessToken: string }
+  const statuses = async () => {
+    const found = new Map<string, number>()
+    for (let count = 0; count < 6; count += 1) {
+      const answer = await fetch(`${site.origin}/x`, {
+        headers: { authorization: `Bearer ${accessToken}`, connection: 'close' }
+      })
+      await answer.arrayBuffer()
+      found.set(whoOf(answer.headers.get('x-request-id')), answer.status)
+    }
+    return [...found.values()]
+  }
+  t.strictSame(await statuses(), [200, 200])
+  t.ok((await post('/auth/logout', {}, accessToken)).ok)
+  await eventually('both refuse it', async () => (await statuses()).join() === '401,401', 5000)
+})
+
+t.test('one call of the admin API is for all of them', async (t) => {
+  const site = await startSite(t)
+  const path = join(site.running.directory, 'gateway.config.json')
+  const moved = (to: string) =>
+    site.text({ routes: [{ id: to, path: `/${to}/*`, service: 'echo', auth: 'none' }] })
+
+  // 1. What was read by one of them is read by all when the answer is there.
+  writeFileSync(path, moved('second'))
+  t.equal((await site.admin('POST', '/admin/config/reload')).status, 200)
+  t.strictSame(
+    (await answers(site, '/second/x', 6)).map(({ status }) => status),
+    [200, 200, 200, 200, 200, 200]
+  )
+
+  // 2. The history has each config once, and who it was.
+  await eventually(
+    'the file was seen',
+    () => site.log().filter(({ msg }) => msg === 'config reloaded').length >= 2
+  )
+  const { body } = await site.admin('GET', '/admin/config/history')
+  const { revisions } = JSON.parse(body) as { revisions: { by: string }[] }
+  t.equal(revisions.length, 2)
+
+  // 3. By a signal as well.
+  writeFileSync(path, moved('third'))
+  site.running.child.kill('SIGHUP')
+  await eventually('both have it', async () =>
+    (await answers(site, '/third/x', 4)).every(({ status }) => status === 200)
+  )
+
+  // 4. Metrics are of both.
+  const asked = (await site.admin('GET', '/metrics')).body
+  t.match(asked, /^tollkeeper_requests_total\{route="second",method="GET",status="200"\} 6$/m)
+  t.match(asked, /^tollkeeper_config_last_reload_successful 1$/m)
+  t.match(asked, /^# TYPE tollkeeper_requests_total counter$/m)
+  t.match(asked, /^tollkeeper_request_duration_seconds_count\{route="second"\} 6$/m)
+
+  // 5. And what the number of them is, is settled when they start.
+  writeFileSync(path, site.text({ workers: 3 }))
+  const refused = await site.admin('POST', '/admin/config/reload')
+  t.equal(refused.status, 400)
+  t.match(refused.body, /cannot change while the gateway runs/)
+})
+
+t.test('bad configs and taken ports are told once, with the exit code of one process', async (t) => {
+  const broken = runToll(t, ['start'], { 'gateway.config.json': '{ "workers": 2, "rotues": [] }' })
+  t.equal(await broken.ended, 2)
+  t.equal(broken.output.err.match(/did you mean "routes"/g)?.length, 1)
+
+  const site = await startSite(t)
+  const { port } = new URL(site.origin)
+  const config = { workers: 2, listen: { public: `127.0.0.1:${port}`, admin: '127.0.0.1:0' } }
+  const second = runToll(t, ['start'], { 'gateway.config.json': JSON.stringify(config) })
+  t.equal(await second.ended, 1)
+  t.equal(
+    second.output.err,
+    `toll: 127.0.0.1:${port} is taken by another process; stop it or change "listen".\n`
+  )
+
+  const local = { workers: 2, runtime: { enabled: true } }
+  const both = runToll(t, ['check'], { 'gateway.config.json': JSON.stringify(local) })
+  t.equal(await both.ended, 2)
+  t.match(both.output.out + both.output.err, /is one process itself/)
+})
+
+t.test('toll workers lists and replaces them; one process alone says what to do', async (t) => {
+  const site = await startSite(t)
+  const { port } = new URL((JSON.parse(site.running.output.out.split('\n')[0]!) as { admin: string }).admin)
+  const env = {
+    TOLL_ADMIN_URL: `http://127.0.0.1:${port}`,
+    TOLL_ADMIN_TOKEN: 'an-admin-token-of-the-tests-0123456789'
+  }
+  const listed = runToll(t, ['workers'], { 'gateway.config.json': site.text({}) }, env)
+  t.equal(await listed.ended, 0, listed.output.err)
+  t.match(listed.output.out, /^1\t\d+\tserving\t.*\n2\t\d+\tserving\t/)
+  const restarted = runToll(t, ['workers', '--restart'], { 'gateway.config.json': site.text({}) }, env)
+  t.equal(await restarted.ended, 0, restarted.output.err)
+  t.match(restarted.output.out, /The first new worker serves/)
+
+  const alone = await startSite(t, { workers: 1 })
+  t.strictSame(
+    (await alone.workers()).map(({ pid, state }) => [pid, state]),
+    [[alone.running.child.pid, 'serving']]
+  )
+  const told = await alone.admin('POST', '/admin/workers/restart')
+  t.equal(told.status, 409)
+  t.match(told.body, /SIGUSR2/)
+})
