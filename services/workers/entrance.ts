@@ -18,8 +18,10 @@ export interface Entrance {
   close(side: Side): Promise<void>
 }
 
-/** Servers that listen already, each for the "host:port" that this process was told as well; they are handed over by another process. */
-export type Inherit = (listen: Sides<string>) => Promise<Partial<Sides<NetServer>>>
+/**
+ * Has servers listen where another process listens already, if that is the same "host:port" as theirs. Resolves with those that do.
+ */
+export type Inherit = (servers: Sides<NetServer>, listen: Sides<string>) => Promise<ReadonlySet<Side>>
 
 /** The entrance of a process that listens itself. */
 export class OwnEntrance implements Entrance {
@@ -36,9 +38,9 @@ export class OwnEntrance implements Entrance {
   }
 
   async open(servers: Sides<NetServer>, listen: Sides<string>): Promise<Sides<string>> {
-    const inherited = (await this.#inherit?.(listen)) ?? {}
-    await listening(servers.public, inherited.public ?? listen.public)
-    await listening(servers.admin, inherited.admin ?? listen.admin)
+    const inherited = await this.#inherit?.(servers, listen)
+    for (const side of ['public', 'admin'] as const)
+      if (inherited?.has(side) !== true) await listening(servers[side], listen[side])
     this.#servers = servers
     return { public: originOf(servers.public), admin: originOf(servers.admin) }
   }
@@ -49,20 +51,15 @@ export class OwnEntrance implements Entrance {
   }
 }
 
-/** Resolves when the server takes connections on "host:port", or on what listens there already; rejects with the error of listen(2). */
-function listening(server: NetServer, where: string | NetServer): Promise<void> {
+/** Resolves when the server takes connections on "host:port"; rejects with the error of listen(2). */
+function listening(server: NetServer, address: string): Promise<void> {
+  const { host, port } = splitAddress(address)
   return new Promise((resolve, reject) => {
-    const done = () => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
       server.off('error', reject)
       resolve()
-    }
-    server.once('error', reject)
-    if (typeof where !== 'string') {
-      server.listen(where, done)
-      return
-    }
-    const { host, port } = splitAddress(where)
-    server.listen(port, host, done)
+    })
   })
 }
 

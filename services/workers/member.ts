@@ -16,6 +16,17 @@ export interface End {
   readonly signal: NodeJS.Signals | null
 }
 
+/** The first worker did not start; it has said why. */
+export class WorkerFailed extends Error {
+  override readonly name = 'WorkerFailed'
+  readonly code: number
+
+  constructor(code: number) {
+    super(`the first worker ended with code ${code} before it served`)
+    this.code = code
+  }
+}
+
 /** A worker as its primary knows it. */
 export class Member implements Taker {
   readonly number: number
@@ -29,6 +40,7 @@ export class Member implements Taker {
   readonly #child: ChildProcess
   readonly #since = new Date()
   readonly #pending = new Map<number, Pending>()
+  readonly #handed: Readonly<Record<Side, Socket[]>> = { public: [], admin: [] }
   #lastQuestion = 0
   #served: (doesIt: boolean) => void = () => {}
 
@@ -83,8 +95,20 @@ export class Member implements Taker {
   hand(socket: Socket, side: Side = 'public'): boolean {
     if (!this.#child.connected) return false
     const message: ToWorker = { kind: 'connection', side }
-    this.#child.send(message, socket, () => {})
+    // It stays open here until the worker has it: one that dies before that loses nobody.
+    this.#child.send(message, socket, { keepOpen: true }, () => {})
+    this.#handed[side].push(socket)
     return true
+  }
+
+  /** The worker has the connection that was handed over first. */
+  noteTaken(side: Side): void {
+    this.#handed[side].shift()?.destroy()
+  }
+
+  /** Connections that it was to get and never had. */
+  lost(side: Side): readonly Socket[] {
+    return this.#handed[side].splice(0)
   }
 
   leave(soon: boolean): void {

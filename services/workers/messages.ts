@@ -73,8 +73,8 @@ export type FromWorker =
       readonly level: string
     }
   | { readonly kind: 'serving' }
-  /** It can take another connection. */
-  | { readonly kind: 'taken' }
+  /** The connection that was handed over first is here, and another one can come. */
+  | { readonly kind: 'taken'; readonly side: Side }
   | { readonly kind: 'close'; readonly side: Side }
   /** This config serves now, as it was written. */
   | { readonly kind: 'settled'; readonly text: string }

@@ -4,7 +4,7 @@ import type { Writable } from 'node:stream'
 import type { Log, LogFormat } from '../telemetry/log.ts'
 import { Dispatcher } from './dispatcher.ts'
 import { type Inherit, OwnEntrance, type Sides } from './entrance.ts'
-import { Member } from './member.ts'
+import { Member, WorkerFailed } from './member.ts'
 import {
   type Figures,
   type FromWorker,
@@ -26,17 +26,6 @@ export interface PrimaryOptions {
   /** How the primary speaks, once the first worker knows the config. */
   readonly speak: (format: LogFormat, level: string) => Log
   readonly inherit?: Inherit | undefined
-}
-
-/** The first worker did not start; it has said why. */
-export class WorkerFailed extends Error {
-  override readonly name = 'WorkerFailed'
-  readonly code: number
-
-  constructor(code: number) {
-    super(`the first worker ended with code ${code} before it served`)
-    this.code = code
-  }
 }
 
 /** Milliseconds a worker may take to tell its figures, and to read a config. */
@@ -149,6 +138,8 @@ export class Primary {
     const { code, signal } = await member.ended
     this.#members.delete(member)
     this.#dispatcher.remove(member)
+    for (const socket of member.lost('public')) this.#dispatcher.add(socket)
+    for (const socket of member.lost('admin')) this.#handAdmin(socket)
     this.#tally.keep(member.figures)
     if (member.state === 'starting') return
     const facts = { worker: member.number, pid: member.about.pid, code, signal }
@@ -214,7 +205,8 @@ export class Primary {
         this.#dispatcher.ready(member)
         break
       case 'taken':
-        if (member.state === 'serving') this.#dispatcher.ready(member)
+        member.noteTaken(said.side)
+        if (said.side === 'public' && member.state === 'serving') this.#dispatcher.ready(member)
         break
       case 'close':
         void this.#close(member, said)

@@ -76,13 +76,18 @@ export function predecessorOf(): Predecessor | undefined {
     if (process.connected) process.send!(message, undefined, undefined, () => {})
   }
   return {
-    inherit: (listen) =>
+    inherit: (servers, listen) =>
       new Promise((resolve) => {
-        const found: { -readonly [One in Side]?: Server } = {}
+        const found = new Set<Side>()
         process.on('message', (message, handle) => {
           const said = message as ToSuccessor
-          if (said.kind === 'server') found[said.side] = handle as Server
-          else resolve(found)
+          if (said.kind === 'all') {
+            resolve(found)
+            return
+          }
+          // At once: what comes here takes connections already, and has nobody to give them to.
+          servers[said.side].listen(handle as Server)
+          found.add(said.side)
         })
         // It listens by itself, where the other one has gone meanwhile.
         process.once('disconnect', () => resolve(found))

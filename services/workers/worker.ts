@@ -145,7 +145,7 @@ export class Worker implements Entrance, Crew {
 
   /** A connection that was gone before it came here has no socket. */
   #take(side: Side, socket: Socket | undefined): void {
-    if (side === 'public') void this.#say({ kind: 'taken' })
+    void this.#say({ kind: 'taken', side })
     if (socket === undefined) return
     // As a server of Node's has them.
     socket.allowHalfOpen = true

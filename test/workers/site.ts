@@ -137,10 +137,10 @@ export class Load {
   }
 }
 
-/** One answer, its body read to the end. */
+/** One answer, its body read to the end; without an agent over a connection of its own. */
 export function ask(url: string, agent?: Agent): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = get(url, { ...(agent !== undefined && { agent }) }, (response) => {
+    const request = get(url, { agent: agent ?? false }, (response) => {
       response.resume()
       response.once('end', () => resolve(response))
       response.once('error', reject)

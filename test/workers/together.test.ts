@@ -31,7 +31,7 @@ t.test('connections go to the workers in turns', async (t) => {
 })
 
 t.test('a limit is one for all of them, in the embedded store too', async (t) => {
-  const limit = { quota: 12, window: '1h', by: 'ip', scope: 'exact' }
+  const limit = { quota: 12, window: '1h', by: 'address', scope: 'exact' }
   const site = await startSite(t, {
     routes: [{ id: 'echo', path: '/*', service: 'echo', auth: 'none', limit }]
   })
