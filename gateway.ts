@@ -16,8 +16,7 @@ import type { Change, Control, ReloadResult } from './routes/admin/control.ts'
 import { ReloadRecord } from './routes/admin/record.ts'
 import { Front, type Side } from './routes/front.ts'
 import { newMemory } from './routes/memory.ts'
-import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
-import type { History } from './services/history/history.ts'
+import { handUpgrade } from './routes/proxy/upgrade.ts'
 import { historyOf } from './services/history/open.ts'
 import { Retired } from './services/retired.ts'
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
@@ -69,6 +68,7 @@ export class Gateway implements Control {
   readonly #replaced = new Retired<Generation>()
   readonly #runtime: Runtime
   readonly #entrance: Entrance
+  readonly crew: Crew | undefined
   #speech: Speech | undefined
   /** Knows which answers are not out yet, whichever config they belong to. */
   #front: Front | undefined
@@ -81,6 +81,7 @@ export class Gateway implements Control {
   private constructor(options: GatewayOptions) {
     this.#options = options
     this.#entrance = options.entrance ?? new OwnEntrance()
+    this.crew = options.crew
     this.#runtime = this.#lease.shared(
       'runtime',
       () => createRuntime({ output: options.output }),
@@ -147,16 +148,8 @@ export class Gateway implements Control {
     return this.#record!.config
   }
 
-  get history(): History {
-    return this.#record!.history
-  }
-
-  get lastReload(): ReloadResult {
-    return this.#record!.last
-  }
-
-  get crew(): Crew | undefined {
-    return this.#options.crew
+  get record(): ReloadRecord<GatewayConfig> {
+    return this.#record!
   }
 
   /**
@@ -170,16 +163,15 @@ export class Gateway implements Control {
   }
 
   async #reload(reason: string, { by = 'file', expect, edit }: Change): Promise<ReloadResult> {
-    const { path } = this.#options
     const { log } = this.#speech!
     const at = new Date().toISOString()
     if (this.isDraining) return this.#left(edit)
-    const record = this.#record!
+    const { record } = this
     const serving = record.config
     expect?.(entityTag(serving))
     try {
       const edited = await edit?.(serving)
-      const loaded = await loadGatewayConfig(path, this.#memory, edited)
+      const loaded = await loadGatewayConfig(this.#options.path, this.#memory, edited)
       if (edited === undefined) this.#watcher?.follow(loaded.files)
       if (loaded.revision === serving.revision) {
         await edited?.commit()
@@ -228,7 +220,7 @@ export class Gateway implements Control {
   /** Whoever asks for another config is told; a file that changed is for the next start. */
   #left(edit: Change['edit']): ReloadResult {
     if (edit !== undefined) throw Draining([], { reason: 'draining' })
-    return this.lastReload
+    return this.record.last
   }
 
   #build(loaded: GatewayConfig): Promise<Generation> {
@@ -268,10 +260,6 @@ export class Gateway implements Control {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    if (!isWebSocket(request)) {
-      ignoreUpgrade(this.#front!.public, request, socket, head)
-      return
-    }
     const generation = this.#current!
     generation.inFlight.enter()
     // It closes as soon as the socket is a tunnel: a WebSocket outlives the config that let it in.

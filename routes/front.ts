@@ -7,6 +7,7 @@ import type { Metrics } from '../services/telemetry/metrics.ts'
 import { Spell } from '../services/telemetry/spell.ts'
 import type { Entrance, Sides } from '../services/workers/entrance.ts'
 import { bePatient, createListener, type Patience } from './listener.ts'
+import { ignoreUpgrade, isWebSocket } from './proxy/upgrade.ts'
 import { guardWire, type Wire, type WireBounds } from './wire.ts'
 
 /** What of a config the listeners are held to. */
@@ -25,7 +26,7 @@ export interface FrontOptions {
   readonly onRequest: (side: Side, request: IncomingMessage, response: ServerResponse) => void
   /** A peer has sent what is no request. */
   readonly onNoRequest: (side: Side, problem: Problem, peer: string) => void
-  /** On the public side only. */
+  /** A WebSocket is asked for, on the public side. */
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void
 }
 
@@ -106,7 +107,12 @@ export class Front {
         refusals.look()
         metrics.connections.set({ listener }, wire.connections.count)
       },
-      ...(side === 'app' && { onUpgrade })
+      ...(side === 'app' && {
+        onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => {
+          if (isWebSocket(request)) onUpgrade(request, socket, head)
+          else ignoreUpgrade(server, request, socket, head)
+        }
+      })
     })
     return wire
   }

@@ -33,13 +33,13 @@ export function registerHealth(
     if (request.query.verbose === undefined) {
       return reply.type('text/plain').send(isReady ? 'ready\n' : 'draining\n')
     }
-    const { lastReload } = control
+    const { last } = control.record
     return reply.send({
       ready: isReady,
       draining: control.isDraining,
       store: await storeState(services),
       revocations: revocations && shown(revocations()),
-      config: { ...lastReload, outcome: lastReload.outcome === 'refused' ? 'rejected' : 'good' }
+      config: { ...last, outcome: last.outcome === 'refused' ? 'rejected' : 'good' }
     })
   })
 

@@ -53,7 +53,7 @@ export async function registerConfig(
 
   admin.get('/admin/config/history', call('List the configs that served, the newest first.'), async () => ({
     serving: control.config.revision,
-    revisions: await control.history.list()
+    revisions: await control.record.history.list()
   }))
 
   admin.post(
@@ -71,7 +71,7 @@ export async function registerConfig(
         by: subjectOf(request),
         expect: precondition.expect,
         edit: async ({ path, written }) => {
-          const text = await control.history.find(revision)
+          const text = await control.record.history.find(revision)
           if (text === undefined) throw NotFound(['kept revision', revision], { reason: 'revision' })
           return editOf(path, { text, refused: [] }, written, precondition)
         }

@@ -37,8 +37,10 @@ export interface Change {
 export interface Control {
   readonly isDraining: boolean
   readonly config: Pick<LoadedConfig, 'revision' | 'redacted' | 'written' | 'path'>
-  readonly history: Pick<History, 'list' | 'find'>
-  readonly lastReload: ReloadResult
+  readonly record: {
+    readonly history: Pick<History, 'list' | 'find'>
+    readonly last: ReloadResult
+  }
   /** The workers that serve the same address; undefined where one process serves alone. */
   readonly crew: Crew | undefined
   /** One at a time. */

@@ -152,6 +152,7 @@ t.test('a second SIGTERM ends all of it now', async (t) => {
 t.test('workers leave when their primary is gone', async (t) => {
   const site = await startSite(t)
   const pids = (await site.workers()).map(({ pid }) => pid)
+  t.ok(pids.every(isThere))
   site.running.child.kill('SIGKILL')
   await eventually('no worker is left', () => !pids.some(isThere))
 })

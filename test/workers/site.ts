@@ -79,7 +79,7 @@ export async function startSite(
 export function endSuccessor(t: Test, site: Site): void {
   t.teardown(async () => {
     for (const { successor } of site.log()) {
-      if (typeof successor !== 'number') continue
+      if (typeof successor !== 'number' || !isThere(successor)) continue
       process.kill(successor, 'SIGTERM')
       await eventually('it has ended', () => !isThere(successor))
     }

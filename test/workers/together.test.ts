@@ -64,7 +64,7 @@ t.test('a session that ends at one of them has ended at all', async (t) => {
     })
   const signedIn = await post('/auth/login', { username: 'kesa', password: 'a-password-of-hers' })
   t.equal(signedIn.status, 200)
-  const { accessToken } = (await signedIn.json()) as { accessToken: string }
+  const { access_token: accessToken } = (await signedIn.json()) as { access_token: string }
   const statuses = async () => {
     const found = new Map<string, number>()
     for (let count = 0; count < 6; count += 1) {
