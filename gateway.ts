@@ -23,6 +23,7 @@ import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
 import type { Log } from './services/telemetry/log.ts'
 import type { Speech } from './services/telemetry/speech.ts'
+import { tunnelsOf } from './services/transport/tunnel.ts'
 import type { Crew } from './services/workers/crew.ts'
 import { type Entrance, OwnEntrance, type Sides } from './services/workers/entrance.ts'
 
@@ -43,14 +44,6 @@ export interface GatewayOptions {
   readonly crew?: Crew
   /** Begins with this text, which served already, and looks at the file only then. */
   readonly text?: string | undefined
-}
-
-/** How a gateway leaves. */
-export interface Leaving {
-  /** Milliseconds for which connections that look idle are left open. */
-  readonly lastCall?: number
-  /** Others serve on: nobody has to notice first, and nobody is to come here any more. */
-  readonly soon?: boolean
 }
 
 type Values = GatewayConfig['value']
@@ -266,8 +259,12 @@ export class Gateway implements Control {
     handUpgrade(generation.app, request, socket, head).once('close', generation.inFlight.leave)
   }
 
-  /** Says "not ready", waits `shutdown.delay`, stops accepting, lets requests finish, ends WebSockets, closes everything. */
-  async stop({ lastCall = 200, soon = false }: Leaving = {}): Promise<void> {
+  /**
+   * Says "not ready", waits `shutdown.delay`, stops accepting, lets requests finish, ends WebSockets, closes everything. Connections that
+   * look idle are left open for `lastCall` milliseconds. `soon`: others serve on, so nobody has to notice first, and WebSockets have as
+   * long as requests.
+   */
+  async stop({ lastCall = 200, soon = false } = {}): Promise<void> {
     if (this.isDraining) return
     this.isDraining = true
     this.#watcher?.close()
@@ -278,7 +275,9 @@ export class Gateway implements Control {
     for (const response of front.underWay()) response.shouldKeepAlive = false
     await front.stopAccepting(lastCall)
     const generations = [this.#current!, ...this.#replaced]
-    await Promise.all(generations.map(({ inFlight }) => inFlight.idle(toWait(timeout))))
+    const underWay = generations.map(({ inFlight }) => inFlight)
+    if (soon) underWay.push(tunnelsOf(this.#lease).inFlight)
+    await Promise.all(underWay.map((one) => one.idle(toWait(timeout))))
     for (const response of front.underWay()) cutOff(response, 'shutdown')
     await this.#abandon()
   }

@@ -46,9 +46,11 @@ export class Worker implements Entrance, Crew {
       else this.#hear(said, handle as Socket | undefined)
     })
     process.on('disconnect', () => {
+      const gone = new Error('the primary process is gone')
       leave({ soon: true })
+      this.#opening?.reject(gone)
       for (const resolve of this.#closing.values()) resolve()
-      for (const { reject } of this.#requests.values()) reject(new Error('the primary process is gone'))
+      for (const { reject } of this.#requests.values()) reject(gone)
     })
     process.on('SIGTERM', () => leave({ soon: true }))
     // A terminal sends these to everyone; the primary passes on what concerns its workers.

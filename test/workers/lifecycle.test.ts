@@ -33,6 +33,10 @@ t.test(
 
     process.kill(first!.pid, 'SIGTERM')
 
+    // Its WebSockets have as long as requests have.
+    await site.running.seen(/"msg":"a worker is leaving"/)
+    for (const socket of open()) await echo(socket)
+    t.equal(open().length, sockets.length)
     await eventually('it has ended', () => !isThere(first!.pid))
     await eventually('there are two again', async () => {
       const workers = await site.workers()
@@ -121,13 +125,13 @@ for (const workers of [1, 2]) {
 }
 
 t.test('SIGTERM of the whole: unready at once, everything finishes, 1001, exit code 0', async (t) => {
-  const site = await startSite(t, { shutdown: { delay: '700ms', timeout: '3s' } })
+  const site = await startSite(t, { shutdown: { delay: '3s', timeout: '3s' } })
   const { codes, sockets } = await openSockets(t, site.origin, 4)
   const load = new Load(site.origin)
   await load.more(100)
   const pids = (await site.workers()).map(({ pid }) => pid)
   site.running.child.kill('SIGTERM')
-  await eventually('it says so', async () => (await site.admin('GET', '/readyz')).body === 'draining\n', 600)
+  await eventually('it says so', async () => (await site.admin('GET', '/readyz')).body === 'draining\n', 2500)
   await load.stop()
   t.strictSame(load.failures, [], 'it still takes requests meanwhile')
   t.equal(await site.running.ended, 0)

@@ -21,7 +21,11 @@ export interface Site {
   readonly origin: string
   /** The config with other parts, as text. */
   text(parts: Record<string, unknown>): string
-  admin(method: string, path: string): Promise<{ readonly status: number; readonly body: string }>
+  admin(
+    method: string,
+    path: string,
+    body?: unknown
+  ): Promise<{ readonly status: number; readonly body: string }>
   workers(): Promise<readonly WorkerState[]>
   /** The lines logged so far, parsed: one that is broken fails. */
   log(): readonly Record<string, unknown>[]
@@ -52,9 +56,13 @@ export async function startSite(
   const exited = once(running.child, 'exit').then(([code]) => code as number | null)
   const { origin, admin: adminOrigin } = await serving(running)
   if (parts.workers !== 1) await running.seen(/"msg":"workers serve"/)
-  const admin = async (method: string, path: string) => {
-    const headers = { authorization: `Bearer ${token}` }
-    const answer = await fetch(`${adminOrigin}${path}`, { method, headers })
+  const admin = async (method: string, path: string, body?: unknown) => {
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' }
+    const answer = await fetch(`${adminOrigin}${path}`, {
+      method,
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) })
+    })
     return { status: answer.status, body: await answer.text() }
   }
   return {

@@ -1,10 +1,11 @@
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
 import { eventually } from '../support/own-process.ts'
 import { runToll } from '../support/running.ts'
 import { usersFile } from '../support/users.ts'
-import { ask, type Site, startSite } from './site.ts'
+import { ask, Load, type Site, startSite } from './site.ts'
 
 /** Which process has answered: ids of requests begin with something of its own. */
 const whoOf = (id: unknown): string => String(id).split('-')[0]!
@@ -168,4 +169,76 @@ t.test('toll workers lists and replaces them; one process alone says what to do'
   const told = await alone.admin('POST', '/admin/workers/restart')
   t.equal(told.status, 409)
   t.match(told.body, /SIGUSR2/)
+})
+
+t.test('a ban at one of them is one at all of them', async (t) => {
+  const site = await startSite(t, { guard: { trustedProxies: ['127.0.0.1'] } })
+  const statuses = async () => {
+    const found = new Map<string, number>()
+    for (let count = 0; count < 6; count += 1) {
+      const answer = await fetch(`${site.origin}/x`, {
+        headers: { 'x-forwarded-for': '192.0.2.7', connection: 'close' }
+      })
+      await answer.arrayBuffer()
+      found.set(whoOf(answer.headers.get('x-request-id')), answer.status)
+    }
+    return [...found.values()].join()
+  }
+  t.equal(await statuses(), '200,200')
+  t.equal((await site.admin('POST', '/admin/bans', { ip: '192.0.2.7', ttl: '1h' })).status, 201)
+  await eventually('both refuse it', async () => (await statuses()) === '403,403', 2000)
+})
+
+t.test('clients of workers are held to the bounds of the listeners', async (t) => {
+  const listen = {
+    public: '127.0.0.1:0',
+    admin: '127.0.0.1:0',
+    maxConnections: 1,
+    timeouts: { head: '500ms' }
+  }
+  const site = await startSite(t, { listen })
+  const { hostname, port } = new URL(site.origin)
+  const connections = Array.from({ length: 4 }, () => {
+    const socket = connect(Number(port), hostname)
+    t.teardown(() => socket.destroy())
+    const ended = new Promise<string>((resolve) => {
+      let received = ''
+      socket.on('data', (chunk) => {
+        received += chunk
+      })
+      socket.on('error', () => {})
+      socket.on('close', () => resolve(received))
+    })
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n')
+    return ended
+  })
+  const received = await Promise.all(connections)
+  t.strictSame(received.map((text) => text.slice(0, 12)).sort(), ['', '', 'HTTP/1.1 408', 'HTTP/1.1 408'])
+  const { body } = await site.admin('GET', '/metrics')
+  t.match(body, /^tollkeeper_client_connections_refused_total\{listener="public",reason="too_many"\} 2$/m)
+})
+
+t.test('they write to one file, rotate it, and lose no line', async (t) => {
+  const file = {
+    kind: 'file',
+    name: 'file',
+    path: 'access.log',
+    maxSize: '20KiB',
+    keep: 1000,
+    batch: { linger: '20ms' }
+  }
+  const site = await startSite(t, { log: { sinks: [file] } })
+  const load = new Load(site.origin)
+  await load.more(1500)
+  await load.stop()
+  site.running.child.kill('SIGTERM')
+  t.equal(await site.running.ended, 0)
+  const names = readdirSync(site.running.directory).filter((name) => name.startsWith('access.log'))
+  t.ok(names.length > 10, `${names.length} files`)
+  const lines = names
+    .flatMap((name) => readFileSync(join(site.running.directory, name), 'utf8').split('\n'))
+    .filter((line) => line !== '')
+    .map((line) => (JSON.parse(line) as { requestId: string }).requestId)
+  t.strictSame(new Set(lines), load.answered)
+  t.equal(lines.length, load.answered.size)
 })
