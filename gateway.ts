@@ -24,7 +24,7 @@ import { type Lease, ServiceRegistry } from './services/services.ts'
 import type { Log } from './services/telemetry/log.ts'
 import type { Speech } from './services/telemetry/speech.ts'
 import { tunnelsOf } from './services/transport/tunnel.ts'
-import type { Crew } from './services/workers/crew.ts'
+import type { Processes } from './services/workers/crew.ts'
 import { type Entrance, OwnEntrance, type Sides } from './services/workers/entrance.ts'
 
 export interface GatewayOptions {
@@ -40,8 +40,7 @@ export interface GatewayOptions {
   readonly watch?: boolean
   /** Where connections come from; left out, the gateway listens itself. */
   readonly entrance?: Entrance
-  /** Those that serve the same address. */
-  readonly crew?: Crew
+  readonly processes?: Processes
   /** Begins with this text, which served already, and looks at the file only then. */
   readonly text?: string | undefined
 }
@@ -61,7 +60,7 @@ export class Gateway implements Control {
   readonly #replaced = new Retired<Generation>()
   readonly #runtime: Runtime
   readonly #entrance: Entrance
-  readonly crew: Crew | undefined
+  readonly processes: Processes
   #speech: Speech | undefined
   /** Knows which answers are not out yet, whichever config they belong to. */
   #front: Front | undefined
@@ -74,7 +73,7 @@ export class Gateway implements Control {
   private constructor(options: GatewayOptions) {
     this.#options = options
     this.#entrance = options.entrance ?? new OwnEntrance()
-    this.crew = options.crew
+    this.processes = options.processes ?? {}
     this.#runtime = this.#lease.shared(
       'runtime',
       () => createRuntime({ output: options.output }),
@@ -97,7 +96,7 @@ export class Gateway implements Control {
       await gateway.#abandon()
       throw error
     }
-    options.crew?.onAsked({
+    options.processes?.crew?.onAsked({
       figures: () => gateway.#current!.figures(),
       reload: (reason, by) => gateway.reload(reason, by === undefined ? {} : { by })
     })
@@ -106,7 +105,8 @@ export class Gateway implements Control {
   }
 
   async #open(): Promise<void> {
-    const { path, text, speak, crew } = this.#options
+    const { path, text, speak } = this.#options
+    const { crew } = this.processes
     const loaded = await loadGatewayConfig(path, this.#memory, text === undefined ? {} : { text })
     this.#speech = speak(loaded)
     this.#watcher?.follow(loaded.files)
@@ -291,7 +291,7 @@ export class Gateway implements Control {
     const generations = [this.#current, ...this.#replaced]
     // Who was cut off just now is in the log and the metrics before they end.
     await Promise.all(generations.map((generation) => generation?.inFlight.idle(cutOffTimeout)))
-    if (this.#current !== undefined) await this.crew?.farewell(await this.#current.figures())
+    if (this.#current !== undefined) await this.processes.crew?.farewell(await this.#current.figures())
     await Promise.all(generations.map((generation) => generation?.close()))
     await this.#record?.history.settled()
     await this.#lease.release()

@@ -59,7 +59,8 @@ export function registerHealth(
   }
   admin.get('/metrics', async (_request, reply) => {
     reply.type(registry.contentType)
-    if (control.crew !== undefined) return control.crew.metrics()
+    const { crew } = control.processes
+    if (crew !== undefined) return crew.metrics()
     note()
     return registry.metrics()
   })

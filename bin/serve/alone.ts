@@ -17,12 +17,16 @@ export async function serveAlone(
   const entrance = new OwnEntrance(predecessor?.inherit)
   const voice = { lines, format, isTerminal: process.stdout.isTTY, isDemo: runtime }
   let gateway: Gateway
+  const over = handOver(asked, () =>
+    startSuccessor({ listen: gateway.config.value.listen, servers: entrance.servers })
+  )
   try {
     gateway = await Gateway.start({
       path,
       output: process.stdout,
       runtime,
       entrance,
+      processes: { upgrade: over.upgrade },
       speak: (loaded) => speechOf(loaded, voice)
     })
   } catch (error) {
@@ -35,10 +39,7 @@ export async function serveAlone(
   predecessor?.leave()
   process.on('SIGHUP', () => void gateway.reload('SIGHUP'))
   surviveFaults(log)
-  const soon = await handOver(asked, log, () =>
-    startSuccessor({ listen: config.value.listen, servers: entrance.servers })
-  )
-  await gateway.stop({ soon })
+  await gateway.stop({ soon: await over.left(log) })
   log.info('left')
   lines.close()
   return 0

@@ -17,6 +17,7 @@ export async function serveTogether(
   const lines = new LineWriter(process.stdout)
   const orders = { path, isTerminal: process.stdout.isTTY, ...(format !== undefined && { format }) }
   let primary: Primary
+  const over = handOver(asked, () => startSuccessor(primary.inheritance))
   try {
     primary = await Primary.start({
       program: fileURLToPath(new URL('worker.js', import.meta.url)),
@@ -24,7 +25,8 @@ export async function serveTogether(
       orders,
       output: process.stdout,
       speak: (format, level) => createLog(lines, format, level),
-      inherit: predecessor?.inherit
+      inherit: predecessor?.inherit,
+      upgrade: over.upgrade
     })
   } catch (error) {
     if (error instanceof WorkerFailed) return error.code
@@ -34,8 +36,7 @@ export async function serveTogether(
   log.info({ workers: primary.workers.length, pid: process.pid }, 'workers serve')
   predecessor?.leave()
   process.on('SIGHUP', () => void primary.reload('SIGHUP'))
-  const soon = await handOver(asked, log, () => startSuccessor(primary.inheritance))
-  const code = await primary.stop(soon)
+  const code = await primary.stop(await over.left(log))
   log.info('left')
   lines.close()
   return code

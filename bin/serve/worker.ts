@@ -16,7 +16,7 @@ try {
     text,
     output: process.stdout,
     entrance: worker,
-    crew: worker,
+    processes: { crew: worker, upgrade: () => worker.upgrade() },
     speak: (loaded) => {
       const speech = speechOf(loaded, voice)
       worker.speaks({ format: speech.format, level: loaded.value.log.level })

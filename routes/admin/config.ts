@@ -26,7 +26,7 @@ export async function registerConfig(
   /** Has all workers read what this one has read, or was sent. */
   const reload = async (reason: string, change: Change & { readonly by: string }): Promise<ReloadResult> => {
     const result = await control.reload(reason, change)
-    if (result.outcome !== 'refused') await control.crew?.reload(reason, change.by)
+    if (result.outcome !== 'refused') await control.processes.crew?.reload(reason, change.by)
     return result
   }
 

@@ -1,7 +1,7 @@
 import type { LoadedConfig } from '../../config/config.ts'
 import type { Unmasked } from '../../config/unmask.ts'
 import type { History } from '../../services/history/history.ts'
-import type { Crew } from '../../services/workers/crew.ts'
+import type { Processes } from '../../services/workers/crew.ts'
 
 /** What became of one look at the config file. */
 export interface ReloadResult {
@@ -41,8 +41,7 @@ export interface Control {
     readonly history: Pick<History, 'list' | 'find'>
     readonly last: ReloadResult
   }
-  /** The workers that serve the same address; undefined where one process serves alone. */
-  readonly crew: Crew | undefined
+  readonly processes: Processes
   /** One at a time. */
   reload(reason: string, change?: Change): Promise<ReloadResult>
 }

@@ -19,6 +19,14 @@ export interface Crew {
   onAsked(hands: CrewHands): void
 }
 
+/** The processes beside the one that asks. */
+export interface Processes {
+  /** Undefined where one process serves alone. */
+  readonly crew?: Crew
+  /** Has another process take over. Resolves with its pid once it serves, rejects when it does not come to that; undefined where this one may not be left. */
+  readonly upgrade?: () => Promise<number>
+}
+
 export interface CrewHands {
   figures(): Promise<Figures>
   reload(reason: string, by: string | undefined): Promise<unknown>

@@ -42,6 +42,7 @@ export type Request =
   | { readonly name: 'reload'; readonly reason: string; readonly by: string | undefined }
   | { readonly name: 'list' }
   | { readonly name: 'restart' }
+  | { readonly name: 'upgrade' }
 
 /** One worker, for whoever looks at them. */
 export interface WorkerState {

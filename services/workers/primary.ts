@@ -26,6 +26,8 @@ export interface PrimaryOptions {
   /** How the primary speaks, once the first worker knows the config. */
   readonly speak: (format: LogFormat, level: string) => Log
   readonly inherit?: Inherit | undefined
+  /** Has another process take over from this one; resolves with its pid. */
+  readonly upgrade: () => Promise<number>
 }
 
 /** Milliseconds a worker may take to tell its figures, and to read a config. */
@@ -173,17 +175,13 @@ export class Primary {
     if (this.#isRestarting) throw new Error('the workers are being replaced already')
     this.#isRestarting = true
     const [first, ...others] = [...this.#members].filter(({ state }) => state === 'serving')
-    const done = () => {
+    const isGood = first === undefined || (await this.#replace(first))
+    const rest = isGood ? this.#replaceAll(others) : Promise.resolve()
+    void rest.finally(() => {
       this.#isRestarting = false
-    }
-    try {
-      if (first !== undefined && !(await this.#replace(first)))
-        throw new Error('the new worker did not start, its last words say why; the old ones serve on')
-    } catch (error) {
-      done()
-      throw error
-    }
-    void this.#replaceAll(others).finally(done)
+    })
+    if (!isGood)
+      throw new Error('the new worker did not start, its last words say why; the old ones serve on')
   }
 
   async #replaceAll(members: readonly Member[]): Promise<void> {
@@ -278,6 +276,8 @@ export class Primary {
         return this.workers
       case 'restart':
         return this.#restart()
+      case 'upgrade':
+        return this.#options.upgrade()
     }
   }
 

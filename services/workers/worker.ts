@@ -105,6 +105,10 @@ export class Worker implements Entrance, Crew {
     await this.#request({ name: 'restart' })
   }
 
+  upgrade(): Promise<number> {
+    return this.#request({ name: 'upgrade' }) as Promise<number>
+  }
+
   settled(text: string): void {
     void this.#say({ kind: 'settled', text })
   }

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { eventually } from '../support/own-process.ts'
-import { ask, endSuccessor, isThere, Load, openSockets, type Site, startSite } from './site.ts'
+import { ask, endSuccessor, isThere, Load, openSockets, type Site, startSite, successorOf } from './site.ts'
 
 /** Ids of the requests of a load that have a line in the access log, each once. */
 const logged = (site: Site): readonly string[] =>
@@ -94,11 +94,19 @@ for (const workers of [1, 2]) {
     site.running.child.kill('SIGUSR2')
     await site.running.seen(/"msg":"no other process took over; this one serves on"/)
     t.match(site.running.output.err, /did you mean "routes"/)
+    const refused = await site.admin('POST', '/admin/upgrade')
+    t.equal(refused.status, 409)
+    t.match(refused.body, /it ended with code 2 before it served/)
     await load.more(50)
 
     // 2. What can takes over everything.
     writeFileSync(path, site.text({ workers }))
-    site.running.child.kill('SIGUSR2')
+    if (workers === 1) site.running.child.kill('SIGUSR2')
+    else {
+      const { status, body } = await site.admin('POST', '/admin/upgrade')
+      t.equal(status, 200)
+      t.ok(isThere((JSON.parse(body) as { pid: number }).pid))
+    }
     t.equal(await site.exited, 0)
     await load.more(100)
     await newcomers.stop()
@@ -111,7 +119,7 @@ for (const workers of [1, 2]) {
     t.equal((await site.admin('GET', '/readyz')).body, 'ready\n')
 
     // 3. And can be told to leave as the first one could.
-    const successor = site.log().find((line) => typeof line.successor === 'number')!.successor as number
+    const successor = successorOf(site)!
     t.not(successor, site.running.child.pid)
     await load.stop()
     process.kill(successor, 'SIGTERM')

@@ -86,13 +86,22 @@ export async function startSite(
 /** Ends the process that took over from the first one, with the test. */
 export function endSuccessor(t: Test, site: Site): void {
   t.teardown(async () => {
-    for (const { successor } of site.log()) {
-      if (typeof successor !== 'number' || !isThere(successor)) continue
-      process.kill(successor, 'SIGTERM')
-      await eventually('it has ended', () => !isThere(successor))
-    }
+    const successor = successorOf(site)
+    if (successor === undefined || !isThere(successor)) return
+    process.kill(successor, 'SIGTERM')
+    await eventually('it has ended', () => !isThere(successor))
   })
 }
+
+/** Pid of the process that serves or served last and is not the first one. */
+export const successorOf = (site: Site): number | undefined =>
+  site
+    .log()
+    .filter(({ msg, pid, worker }) => {
+      const serves = msg === 'workers serve' || (msg === 'serving' && worker === undefined)
+      return serves && pid !== site.running.child.pid
+    })
+    .at(-1)?.pid as number | undefined
 
 export function isThere(pid: number): boolean {
   try {

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { eventually } from '../support/own-process.ts'
 import { runToll } from '../support/running.ts'
 import { usersFile } from '../support/users.ts'
@@ -31,18 +31,32 @@ t.test('connections go to the workers in turns', async (t) => {
   )
 })
 
-t.test('a limit is one for all of them, in the embedded store too', async (t) => {
-  const limit = { quota: 12, window: '1h', by: 'address', scope: 'exact' }
-  const site = await startSite(t, {
-    routes: [{ id: 'echo', path: '/*', service: 'echo', auth: 'none', limit }]
+/** Twenty requests in turns to both; none that were counted without the store, which may be late on a machine that has much to do. */
+async function counted(t: Test, limit: object) {
+  for (let attempt = 1; ; attempt += 1) {
+    const site = await startSite(t, {
+      routes: [{ id: 'echo', path: '/*', service: 'echo', auth: 'none', limit }]
+    })
+    const all = await answers(site, '/x', 20)
+    const { body } = await site.admin('GET', '/metrics')
+    const isLocal = /^tollkeeper_limit_decisions_total\{.*by="(?!store)/m.test(body)
+    if (!isLocal || attempt === 3) return all
+  }
+}
+
+for (const [kind, numbers] of [
+  ['quota', { quota: 12, window: '1h' }],
+  ['rate', { qps: 0.01, slack: 11 }]
+] as const) {
+  t.test(`a ${kind} is one for all of them, in the embedded store too`, async (t) => {
+    const all = await counted(t, { ...numbers, by: 'address', scope: 'exact' })
+    t.equal(new Set(all.map(({ who }) => who)).size, 2)
+    t.strictSame(
+      all.map(({ status }) => status),
+      [...Array.from({ length: 12 }, () => 200), ...Array.from({ length: 8 }, () => 429)]
+    )
   })
-  const all = await answers(site, '/x', 20)
-  t.equal(new Set(all.map(({ who }) => who)).size, 2)
-  t.strictSame(
-    all.map(({ status }) => status),
-    [...Array.from({ length: 12 }, () => 200), ...Array.from({ length: 8 }, () => 429)]
-  )
-})
+}
 
 t.test('a session that ends at one of them has ended at all', async (t) => {
   const site = await startSite(
@@ -168,7 +182,7 @@ t.test('toll workers lists and replaces them; one process alone says what to do'
   )
   const told = await alone.admin('POST', '/admin/workers/restart')
   t.equal(told.status, 409)
-  t.match(told.body, /SIGUSR2/)
+  t.match(told.body, /toll upgrade/)
 })
 
 t.test('a ban at one of them is one at all of them', async (t) => {
