@@ -14,7 +14,7 @@ export function refuseFixed(now: Fixed, next: Fixed): void {
   }
   if (now.workers !== next.workers) {
     throw new Error(
-      `"workers" cannot change while the gateway runs; restart it, or have another process take over (SIGUSR2).`
+      `"workers" cannot change while the gateway runs; restart it, or have another process take over (toll upgrade).`
     )
   }
   if (JSON.stringify(now.store) === JSON.stringify(next.store)) return

@@ -46,7 +46,7 @@ export async function startSite(
     JSON.stringify({
       workers: 2,
       listen: { public: '127.0.0.1:0', admin: '127.0.0.1:0' },
-      shutdown: { delay: '0s', timeout: '3s' },
+      shutdown: { delay: '0s', timeout: '2s' },
       admin: { token },
       services: { echo: { nodes: [upstream.url] } },
       routes: [{ id: 'echo', path: '/*', service: 'echo', auth: 'none' }],
@@ -183,3 +183,10 @@ export async function openSockets(t: Test, origin: string, count: number) {
   }
   return { sockets, codes, echo, open: () => sockets.filter((one) => one.readyState === WebSocket.OPEN) }
 }
+
+/** Ids of the requests of a load that have a line in the access log, each once. */
+export const logged = (site: Site): readonly string[] =>
+  site
+    .log()
+    .filter(({ msg, path }) => msg === 'request' && path === '/load')
+    .map(({ requestId }) => String(requestId))
