@@ -4,13 +4,12 @@ import type { Slice } from './config/compose.ts'
 import { type LoadedConfig, loadConfig } from './config/config.ts'
 import type { Check, Report } from './config/mistake.ts'
 import { Pace } from './config/pace.ts'
-import { listen, shutdown } from './config/process.ts'
+import { listen, shutdown, workers } from './config/process.ts'
 import { toMilliseconds } from './config/units.ts'
 import { type Unmasked, unknownSecret } from './config/unmask.ts'
 import { ByRoute } from './plugins/by-route.ts'
 import { type Furnished, furnish, newCorridor, openDoors } from './plugins/corridor.ts'
 import { plugins } from './plugins/index.ts'
-import { holdFigures, metricsOf } from './plugins/metrics.ts'
 import type { RouteInfo } from './plugins/plugin.ts'
 import { thirdParty } from './plugins/slice.ts'
 import { type Placed, placeThirdParty, thirdPartySlices } from './plugins/third-party.ts'
@@ -69,10 +68,13 @@ import type { Pool } from './services/upstream/pool.ts'
 import { openPools } from './services/upstream/pools.ts'
 import { servicesSlice } from './services/upstream/slice.ts'
 import { validateOptions } from './services/validation/check.ts'
+import { workerOptions } from './services/workers/check.ts'
+import type { Figures } from './services/workers/messages.ts'
 
 /** Every key of gateway.config.json, each with its owner. */
 export const slices = [
   listen,
+  workers,
   shutdown,
   adminSlice,
   { key: 'store', slice: storeSlice },
@@ -103,7 +105,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   validateOptions,
   corsOptions,
   adminTokens,
-  tracesOptions
+  tracesOptions,
+  workerOptions
 ]
 
 /** The same for whoever reads one config only. */
@@ -147,6 +150,8 @@ export interface Generation {
   readonly app: FastifyInstance
   readonly admin: FastifyInstance
   readonly inFlight: InFlight
+  /** What the process has counted so far. */
+  figures(): Promise<Figures>
   /** This is the config that serves from here on. */
   activate(): void
   close(): Promise<void>
@@ -174,7 +179,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const served = { table: process.memory.routes.table(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const own = { config: loaded.value, directory: loaded.directory, services, opened }
-    const admin = await buildAdmin({
+    const { admin, figures } = await buildAdmin({
       ...own,
       ...served,
       ...process,
@@ -185,7 +190,8 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const activate = () => {
       for (const pool of served.pools.values()) pool.activate()
     }
-    return { loaded, app, admin, inFlight: new InFlight(pressureOf(services).underWay), activate, close }
+    const inFlight = new InFlight(pressureOf(services).underWay)
+    return { loaded, app, admin, inFlight, figures, activate, close }
   } catch (error) {
     await close()
     throw error
@@ -223,7 +229,6 @@ async function buildApp(
     }
   })
   opened.push(app)
-  holdFigures(app, config, metricsOf(services))
   const { admin } = config
   const tokens = [adminToken(admin, directory), admin.readToken].filter((token) => token !== undefined)
   answerDebug(app, table, tokens)

@@ -26,13 +26,14 @@ export type Sent =
   | { readonly text: string; readonly type: string; readonly body?: never }
 
 /**
- * The same with what it is meant for (If-Match), and the ETag of the answer. Where the gateway refuses, what is thrown has the `status`.
+ * The same with what it is meant for (If-Match), how many milliseconds it may take, and the ETag of the answer. Where the gateway refuses,
+ * what is thrown has the `status`.
  */
 export async function adminExchange(
   command: Command,
   method: string,
   path: string,
-  { match, ...sent }: Sent & { readonly match?: string } = {}
+  { match, patience = 10_000, ...sent }: Sent & { readonly match?: string; readonly patience?: number } = {}
 ): Promise<{ readonly answer: unknown; readonly etag: string | undefined }> {
   const { origin, token, tokenPath } = await whereabouts(command)
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
@@ -44,7 +45,7 @@ export async function adminExchange(
     method,
     headers,
     body: isText ? sent.text : sent.body === undefined ? null : JSON.stringify(sent.body),
-    signal: AbortSignal.timeout(10_000)
+    signal: AbortSignal.timeout(patience)
   }).catch(() => {
     throw new Error(`no gateway answers on ${origin}; start it with "toll start", or set TOLL_ADMIN_URL.`)
   })

@@ -1,7 +1,7 @@
 import { METHODS } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { Services } from '../services/services.ts'
-import { Metrics } from '../services/telemetry/metrics.ts'
+import { Metrics, type Names } from '../services/telemetry/metrics.ts'
 import type { Durations, RouteFigures } from '../services/telemetry/route-figures.ts'
 import { ByRoute } from './by-route.ts'
 import { definePlugin, type RouteInfo } from './plugin.ts'
@@ -15,14 +15,9 @@ export const metricsOf = (services: Pick<Services, 'shared'>): Metrics =>
   )
 
 /** Figures of routes and services go with the last config that has them. */
-export function holdFigures(
-  app: FastifyInstance,
-  { routes, services }: { readonly routes: readonly { id: string }[]; readonly services: object },
-  metrics: Metrics
-): void {
-  const held = { routes: new Set(routes.map(({ id }) => id)), services: new Set(Object.keys(services)) }
-  metrics.hold(held)
-  app.addHook('onClose', () => metrics.release(held))
+export function holdFigures(app: FastifyInstance, names: Names, metrics: Metrics): void {
+  metrics.hold(names)
+  app.addHook('onClose', () => metrics.release(names))
 }
 
 interface Figures {
