@@ -33,11 +33,11 @@ export interface Site {
   readonly exited: Promise<number | null>
 }
 
-/** A gateway of several workers in front of a service that answers and echoes. */
+/** A gateway of several workers in front of a service that answers and echoes. `isSeen`: it counts for what the tests cover. */
 export async function startSite(
   t: Test,
   parts: Record<string, unknown> = {},
-  files: Record<string, string> = {}
+  { files = {}, isSeen = false }: { files?: Record<string, string>; isSeen?: boolean } = {}
 ): Promise<Site> {
   const upstream = await httpUpstream(t, (_request, response) => response.end('served'))
   const sockets = new WebSocketServer({ server: upstream.server })
@@ -52,7 +52,9 @@ export async function startSite(
       routes: [{ id: 'echo', path: '/*', service: 'echo', auth: 'none' }],
       ...parts
     })
-  const running = runToll(t, ['start'], { 'gateway.config.json': text(parts), ...files })
+  const { NODE_OPTIONS } = process.env
+  const env = isSeen && NODE_OPTIONS !== undefined ? { NODE_OPTIONS } : {}
+  const running = runToll(t, ['start'], { 'gateway.config.json': text(parts), ...files }, env)
   const exited = once(running.child, 'exit').then(([code]) => code as number | null)
   const { origin, admin: adminOrigin } = await serving(running)
   if (parts.workers !== 1) await running.seen(/"msg":"workers serve"/)

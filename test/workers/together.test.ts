@@ -63,7 +63,7 @@ t.test('a session that ends at one of them has ended at all', async (t) => {
       auth: { issuer: 'tests', audience: 'api', users: { path: 'users.json' } },
       routes: [{ id: 'echo', path: '/*', service: 'echo', auth: { mode: 'required', session: 'strict' } }]
     },
-    { 'users.json': await usersFile({ kesa: { password: 'a-password-of-hers' } }) }
+    { files: { 'users.json': await usersFile({ kesa: { password: 'a-password-of-hers' } }) } }
   )
   const post = (path: string, body: object, token?: string) =>
     fetch(`${site.origin}${path}`, {
@@ -95,7 +95,7 @@ t.test('a session that ends at one of them has ended at all', async (t) => {
 })
 
 t.test('one call of the admin API is for all of them', async (t) => {
-  const site = await startSite(t)
+  const site = await startSite(t, {}, { isSeen: true })
   const path = join(site.running.directory, 'gateway.config.json')
   const moved = (to: string) =>
     site.text({ routes: [{ id: to, path: `/${to}/*`, service: 'echo', auth: 'none' }] })
@@ -136,6 +136,8 @@ t.test('one call of the admin API is for all of them', async (t) => {
   const refused = await site.admin('POST', '/admin/config/reload')
   t.equal(refused.status, 400)
   t.match(refused.body, /cannot change while the gateway runs/)
+  site.running.child.kill('SIGTERM')
+  t.equal(await site.running.ended, 0)
 })
 
 t.test('a ban at one of them is one at all of them', async (t) => {

@@ -6,7 +6,7 @@ import { ask, endSuccessor, isThere, Load, logged, openSockets, startSite, succe
 
 for (const workers of [1, 2]) {
   t.test(`another process takes over from ${workers === 1 ? 'one process' : 'two workers'}`, async (t) => {
-    const site = await startSite(t, { workers })
+    const site = await startSite(t, { workers }, { isSeen: true })
     endSuccessor(t, site)
     const { codes, sockets } = await openSockets(t, site.origin, 6)
     const load = new Load(site.origin)
