@@ -19,12 +19,14 @@ import { logsCommand } from './commands/logs.ts'
 import { nodeCommand } from './commands/node.ts'
 import { psCommand } from './commands/ps.ts'
 import { reloadCommand } from './commands/reload.ts'
+import { replaceCommand } from './commands/replace.ts'
 import { revokeCommand } from './commands/revoke.ts'
 import { routesCommand } from './commands/routes.ts'
 import { schemaCommand } from './commands/schema.ts'
 import { sessionCommand } from './commands/session.ts'
 import { startCommand } from './commands/start.ts'
 import { userCommand } from './commands/user.ts'
+import { workersCommand } from './commands/workers.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -49,8 +51,10 @@ const commands = [
   explainCommand,
   reloadCommand,
   diffCommand,
+  replaceCommand,
   historyCommand,
   auditCommand,
+  workersCommand,
   psCommand,
   logsCommand,
   userCommand,

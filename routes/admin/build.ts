@@ -3,6 +3,7 @@ import { Pace } from '../../config/pace.ts'
 import { toBytes } from '../../config/units.ts'
 import { type CorridorOptions, newCorridor } from '../../plugins/corridor.ts'
 import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
+import { holdFigures, metricsOf } from '../../plugins/metrics.ts'
 import type { PlacedLimit } from '../../plugins/plugin.ts'
 import { problem } from '../../plugins/problem.ts'
 import { requestId } from '../../plugins/request-id.ts'
@@ -18,6 +19,7 @@ import type { Runtime } from '../../services/runtime/runtime.ts'
 import type { Services } from '../../services/services.ts'
 import type { LineWriter } from '../../services/telemetry/line-writer.ts'
 import type { Pool } from '../../services/upstream/pool.ts'
+import type { Figures } from '../../services/workers/messages.ts'
 import { registerHealth } from '../health.ts'
 import type { HeadBounds } from '../table/bounds.ts'
 import { compileTable, type Table } from '../table/compile.ts'
@@ -40,6 +42,7 @@ import { registerRoutes } from './routes.ts'
 import { registerRuntime } from './runtime.ts'
 import { adminVerifier, registerSessions } from './sessions.ts'
 import { registerVerify } from './verify.ts'
+import { registerWorkers } from './workers.ts'
 
 /** What the admin side is made of. */
 export interface AdminParts {
@@ -74,7 +77,9 @@ export interface AdminParts {
 }
 
 /** The admin side: health and metrics for whoever reaches it, everything else behind a token. */
-export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
+export async function buildAdmin(
+  parts: AdminParts
+): Promise<{ readonly admin: FastifyInstance; figures(): Promise<Figures> }> {
   const { config, directory, services, table, pools, log, control } = parts
   const noRoutes = compileTable([])
   const pace = new Pace()
@@ -86,6 +91,8 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
     pathOf: ({ path, query }) => path + query
   })
   parts.opened.push(admin)
+  const routes = new Set(table.routes.map(({ id }) => id))
+  holdFigures(admin, { routes, services: pools }, metricsOf(services))
   problem.setup(admin, config.problem, services)
   requestId.setup(admin, {}, services)
   await doorLimit.setup(admin, config.doors, services)
@@ -104,7 +111,14 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   const revocations = await registerRevocations(admin, config.auth, services)
   const limits = await openLimits(services, log)
   const bans = await openBans(services, log)
-  registerHealth(admin, control, services, pools, { limits, bans, sinks: parts.sinks }, revocations)
+  const figures = registerHealth(
+    admin,
+    control,
+    services,
+    pools,
+    { limits, bans, sinks: parts.sinks },
+    revocations
+  )
   registerLimitDoors(admin, limits, parts.limits)
   registerBans(admin, bans, banPolicy(config.guard.allow, config.guard.ban), audit)
   registerAudit(admin, audit)
@@ -118,7 +132,8 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   registerLogs(admin, parts.sinks)
   registerExplain(admin, parts.serving)
   registerVerify(admin, config.rules, config.auth?.issuer)
+  registerWorkers(admin, control)
   await pace.rest()
   await admin.ready()
-  return admin
+  return { admin, figures }
 }

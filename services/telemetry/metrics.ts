@@ -15,6 +15,7 @@ export class Metrics {
   readonly #refusalKinds = new Set<string>()
   readonly #routes = new Map<string, RouteFigures>()
   readonly #services = new Map<string, Durations>()
+  readonly #held = new Set<Names>()
   #pools: readonly ServiceFigures[] = []
   #limits: LimitState | undefined
   #sinks: readonly SinkState[] = []
@@ -69,16 +70,19 @@ export class Metrics {
   readonly #configGood = new Gauge({
     ...this.#options,
     name: 'tollkeeper_config_last_reload_successful',
+    aggregator: 'min',
     help: '1 while the file on disk is the one that serves, 0 while a newer one was refused.'
   })
   readonly #revocationLag = new Gauge({
     ...this.#options,
     name: 'tollkeeper_revocations_lag_seconds',
+    aggregator: 'max',
     help: 'Seconds since the store was heard of: how old the knowledge of what is revoked may be.'
   })
   readonly #revocationEntries = new Gauge({
     ...this.#options,
     name: 'tollkeeper_revocations_entries',
+    aggregator: 'max',
     help: 'Revocations in force at this gateway, by kind.',
     labelNames: ['kind'] as const
   })
@@ -96,6 +100,7 @@ export class Metrics {
   readonly #bansActive = new Gauge({
     ...this.#options,
     name: 'tollkeeper_bans_active',
+    aggregator: 'max',
     help: 'Networks that are shut out, as this gateway knows them.'
   })
   readonly #bansPlaced = new Counter({
@@ -214,6 +219,27 @@ export class Metrics {
     return found(this.#services, name, () => new Durations())
   }
 
+  /** A config has these. */
+  hold(names: Names): void {
+    this.#held.add(names)
+  }
+
+  /** A config is gone, and with it the figures of what no other one has: they would be more with each. */
+  async release(names: Names): Promise<void> {
+    this.#held.delete(names)
+    const isGone = (kind: keyof Names) => (name: string) =>
+      ![...this.#held].some((held) => held[kind].has(name))
+    const isRouteGone = isGone('routes')
+    const isServiceGone = isGone('services')
+    for (const id of this.#routes.keys()) if (id !== '-' && isRouteGone(id)) this.#routes.delete(id)
+    for (const name of this.#services.keys()) if (isServiceGone(name)) this.#services.delete(name)
+    await Promise.all([
+      drop(this.canaries, 'route', isRouteGone),
+      drop(this.mirrors, 'route', isRouteGone),
+      drop(this.fallbacks, 'service', isServiceGone)
+    ])
+  }
+
   /** Takes over what is known of the revocations at this moment. */
   noteRevocations({ lag, pending, served, entries }: RevocationFigures): void {
     this.#revocationLag.set(lag)
@@ -232,6 +258,22 @@ function found<Value>(map: Map<string, Value>, key: string, make: () => Value): 
   const value = map.get(key) ?? make()
   map.set(key, value)
   return value
+}
+
+/** Removes the series that have such a label. */
+async function drop<Label extends string>(
+  counter: Counter<Label>,
+  label: NoInfer<Label>,
+  isGone: (name: string) => boolean
+): Promise<void> {
+  const { values } = await counter.get()
+  for (const { labels } of values) if (isGone(String(labels[label]))) counter.remove(labels)
+}
+
+/** What a config has that figures are told by. */
+export interface Names {
+  readonly routes: Pick<ReadonlySet<string>, 'has'>
+  readonly services: Pick<ReadonlySet<string>, 'has'>
 }
 
 interface BanFigures {
