@@ -6,6 +6,7 @@ import type { Log } from '../services/telemetry/log.ts'
 import type { Metrics } from '../services/telemetry/metrics.ts'
 import { Spell } from '../services/telemetry/spell.ts'
 import { bePatient, createListener, listening, originOf, type Patience } from './listener.ts'
+import { isUpgrade } from './proxy/upgrade.ts'
 import { guardWire, type Wire, type WireBounds } from './wire.ts'
 
 /** What of a config the listeners are held to. */
@@ -39,8 +40,8 @@ export class Front {
   constructor(config: FrontConfig, options: FrontOptions) {
     this.#config = config
     this.#options = options
-    this.public = createListener(config.listen)
-    this.admin = createListener(config.listen)
+    this.public = createListener(config.listen, isUpgrade)
+    this.admin = createListener(config.listen, () => false)
     this.#wires = [this.#guard(this.public, 'app'), this.#guard(this.admin, 'admin')]
   }
 
