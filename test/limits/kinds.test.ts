@@ -126,8 +126,11 @@ t.test(
       })
     )
     const passed = answers.filter(({ status }) => status === 200)
-    t.ok(passed.length >= 5 && passed.length <= 7, `${passed.length} passed`)
-    t.ok(answers.every(({ status }) => status === 200 || status === 429))
+    const refusals = answers.filter(({ status }) => status === 429)
+    t.equal(passed.length + refusals.length, 20)
+    // On a busy machine they are not at once: whoever comes later may have what has become free by then.
+    const spread = Math.max(...refusals.map(({ at }) => at))
+    t.ok(passed.length >= 5 && passed.length <= 7 + spread / 100, `${passed.length} passed, ${spread} ms`)
 
     await reconfigureLimit({ ...limit, qps: 1, maxWait: '20s', maxQueue: 2 })
     const waiting = [get(), get(), get()]
@@ -224,7 +227,7 @@ t.test(
 t.test('a leased limit lets the same through, and asks the store for a few of many', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const store = { driver: 'redis', url: redis.url }
+  const store = { driver: 'redis', url: redis.url, timeout: '2s' }
   const { get, gateway } = await limited(
     t,
     { qps: 1000, slack: 200, by: 'route', scope: 'leased' },
