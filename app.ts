@@ -4,7 +4,7 @@ import type { Slice } from './config/compose.ts'
 import { type LoadedConfig, loadConfig } from './config/config.ts'
 import type { Check, Report } from './config/mistake.ts'
 import { Pace } from './config/pace.ts'
-import { listen, shutdown } from './config/process.ts'
+import { listen, shutdown, workers } from './config/process.ts'
 import { toMilliseconds } from './config/units.ts'
 import { type Unmasked, unknownSecret } from './config/unmask.ts'
 import { ByRoute } from './plugins/by-route.ts'
@@ -68,10 +68,13 @@ import type { Pool } from './services/upstream/pool.ts'
 import { openPools } from './services/upstream/pools.ts'
 import { servicesSlice } from './services/upstream/slice.ts'
 import { validateOptions } from './services/validation/check.ts'
+import { workerOptions } from './services/workers/check.ts'
+import type { Figures } from './services/workers/messages.ts'
 
 /** Every key of gateway.config.json, each with its owner. */
 export const slices = [
   listen,
+  workers,
   shutdown,
   adminSlice,
   { key: 'store', slice: storeSlice },
@@ -102,7 +105,8 @@ const checksWith = (routes: RouteMemory): readonly Check[] => [
   validateOptions,
   corsOptions,
   adminTokens,
-  tracesOptions
+  tracesOptions,
+  workerOptions
 ]
 
 /** The same for whoever reads one config only. */
@@ -146,6 +150,8 @@ export interface Generation {
   readonly app: FastifyInstance
   readonly admin: FastifyInstance
   readonly inFlight: InFlight
+  /** What the process has counted so far. */
+  figures(): Promise<Figures>
   /** This is the config that serves from here on. */
   activate(): void
   close(): Promise<void>
@@ -173,7 +179,7 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const served = { table: process.memory.routes.table(loaded.value.routes), pools, nodes }
     const { app, serving } = await buildApp(loaded, services, served, process, opened)
     const own = { config: loaded.value, directory: loaded.directory, services, opened }
-    const admin = await buildAdmin({
+    const { admin, figures } = await buildAdmin({
       ...own,
       ...served,
       ...process,
@@ -184,7 +190,8 @@ export async function buildGeneration(loaded: GatewayConfig, process: Process): 
     const activate = () => {
       for (const pool of served.pools.values()) pool.activate()
     }
-    return { loaded, app, admin, inFlight: new InFlight(pressureOf(services).underWay), activate, close }
+    const inFlight = new InFlight(pressureOf(services).underWay)
+    return { loaded, app, admin, inFlight, figures, activate, close }
   } catch (error) {
     await close()
     throw error

@@ -12,19 +12,20 @@ import { Draining, isProblem } from './errors.ts'
 import { cutOff } from './plugins/corridor.ts'
 import { metricsOf } from './plugins/metrics.ts'
 import { causeCode } from './plugins/problem.ts'
-import { changesOf } from './routes/admin/changes.ts'
 import type { Change, Control, ReloadResult } from './routes/admin/control.ts'
+import { ReloadRecord } from './routes/admin/record.ts'
 import { Front, type Side } from './routes/front.ts'
 import { newMemory } from './routes/memory.ts'
-import { handUpgrade, ignoreUpgrade, isWebSocket } from './routes/proxy/upgrade.ts'
-import { stopAccepting } from './routes/wire.ts'
-import type { History, Kept } from './services/history/history.ts'
+import { handUpgrade } from './routes/proxy/upgrade.ts'
 import { historyOf } from './services/history/open.ts'
 import { Retired } from './services/retired.ts'
 import { createRuntime, type Runtime } from './services/runtime/runtime.ts'
 import { type Lease, ServiceRegistry } from './services/services.ts'
 import type { Log } from './services/telemetry/log.ts'
 import type { Speech } from './services/telemetry/speech.ts'
+import { tunnelsOf } from './services/transport/tunnel.ts'
+import type { Processes } from './services/workers/crew.ts'
+import { type Entrance, OwnEntrance, type Sides } from './services/workers/entrance.ts'
 
 export interface GatewayOptions {
   /** Path of the config file. */
@@ -37,6 +38,11 @@ export interface GatewayOptions {
   readonly runtime?: boolean
   /** Follows the config file; off where a test reloads by hand. */
   readonly watch?: boolean
+  /** Where connections come from; left out, the gateway listens itself. */
+  readonly entrance?: Entrance
+  readonly processes?: Processes
+  /** Begins with this text, which served already, and looks at the file only then. */
+  readonly text?: string | undefined
 }
 
 type Values = GatewayConfig['value']
@@ -53,20 +59,21 @@ export class Gateway implements Control {
   readonly #lease: Lease = this.#registry.lease()
   readonly #replaced = new Retired<Generation>()
   readonly #runtime: Runtime
+  readonly #entrance: Entrance
+  readonly processes: Processes
   #speech: Speech | undefined
   /** Knows which answers are not out yet, whichever config they belong to. */
   #front: Front | undefined
   #current: Generation | undefined
-  /** What `#current` was made of, in the words that are in the file now. */
-  #served: GatewayConfig | undefined
-  #history: History | undefined
+  #record: ReloadRecord<GatewayConfig> | undefined
   #watcher: ConfigWatch | undefined
   #reloading: Promise<unknown> = Promise.resolve()
-  #lastReload: ReloadResult | undefined
   isDraining = false
 
   private constructor(options: GatewayOptions) {
     this.#options = options
+    this.#entrance = options.entrance ?? new OwnEntrance()
+    this.processes = options.processes ?? {}
     this.#runtime = this.#lease.shared(
       'runtime',
       () => createRuntime({ output: options.output }),
@@ -89,17 +96,28 @@ export class Gateway implements Control {
       await gateway.#abandon()
       throw error
     }
+    options.processes?.crew?.onAsked({
+      figures: () => gateway.#current!.figures(),
+      reload: (reason, by) => gateway.reload(reason, by === undefined ? {} : { by })
+    })
+    if (options.text !== undefined) void gateway.reload('start')
     return gateway
   }
 
   async #open(): Promise<void> {
-    const loaded = await loadGatewayConfig(this.#options.path, this.#memory)
-    this.#speech = this.#options.speak(loaded)
+    const { path, text, speak } = this.#options
+    const { crew } = this.processes
+    const loaded = await loadGatewayConfig(path, this.#memory, text === undefined ? {} : { text })
+    this.#speech = speak(loaded)
     this.#watcher?.follow(loaded.files)
-    this.#served = loaded
-    this.#history = historyOf(loaded, this.log)
+    this.#record = new ReloadRecord(loaded, {
+      metrics: metricsOf(this.#lease),
+      history: historyOf(loaded, this.log),
+      keepsHistory: crew === undefined || crew.number === 1,
+      onSettled: (written) => crew?.settled(written)
+    })
     this.#current = await this.#build(loaded)
-    this.#settle('applied', loaded, { at: new Date().toISOString(), by: 'file', reason: 'start' })
+    this.#record.settle('applied', loaded, { at: new Date().toISOString(), by: 'file', reason: 'start' })
     await this.#listen(loaded.value)
     this.#run(loaded)
   }
@@ -111,7 +129,7 @@ export class Gateway implements Control {
   }
 
   /** Where it listens really, ports resolved. */
-  get addresses(): { public: string; admin: string } {
+  get addresses(): Sides<string> {
     return this.#front!.addresses
   }
 
@@ -120,15 +138,11 @@ export class Gateway implements Control {
   }
 
   get config(): GatewayConfig {
-    return this.#served!
+    return this.#record!.config
   }
 
-  get history(): History {
-    return this.#history!
-  }
-
-  get lastReload(): ReloadResult {
-    return this.#lastReload!
+  get record(): ReloadRecord<GatewayConfig> {
+    return this.#record!
   }
 
   /**
@@ -142,19 +156,19 @@ export class Gateway implements Control {
   }
 
   async #reload(reason: string, { by = 'file', expect, edit }: Change): Promise<ReloadResult> {
-    const { path } = this.#options
     const { log } = this.#speech!
     const at = new Date().toISOString()
     if (this.isDraining) return this.#left(edit)
-    const serving = this.#served!
+    const { record } = this
+    const serving = record.config
     expect?.(entityTag(serving))
     try {
       const edited = await edit?.(serving)
-      const loaded = await loadGatewayConfig(path, this.#memory, edited)
+      const loaded = await loadGatewayConfig(this.#options.path, this.#memory, edited)
       if (edited === undefined) this.#watcher?.follow(loaded.files)
       if (loaded.revision === serving.revision) {
         await edited?.commit()
-        return this.#settle('unchanged', loaded, { at, by, reason })
+        return record.settle('unchanged', loaded, { at, by, reason })
       }
       refuseFixed(serving.value, loaded.value)
       const next = await this.#build(loaded)
@@ -178,7 +192,7 @@ export class Gateway implements Control {
         log.error({ cause: causeCode(error) }, 'an old config did not close')
       )
       this.#run(loaded)
-      const settled = this.#settle('applied', loaded, { at, by, reason })
+      const settled = record.settle('applied', loaded, { at, by, reason })
       log.info({ reason, by, revision: loaded.revision, changes: settled.changes }, 'config reloaded')
       return settled
     } catch (error) {
@@ -192,34 +206,14 @@ export class Gateway implements Control {
         { reason, serving: this.config.revision },
         `config refused, the old one serves on\n${mistakes}`
       )
-      return this.#note(refused)
+      return record.note(refused)
     }
   }
 
   /** Whoever asks for another config is told; a file that changed is for the next start. */
   #left(edit: Change['edit']): ReloadResult {
     if (edit !== undefined) throw Draining([], { reason: 'draining' })
-    return this.#lastReload!
-  }
-
-  /** Notes what serves from here on, in its new words, and what is different in it. */
-  #settle(
-    outcome: 'applied' | 'unchanged',
-    loaded: GatewayConfig,
-    { at, ...why }: Pick<Kept, 'at' | 'by' | 'reason'>
-  ): ReloadResult {
-    const { revision, written, value } = loaded
-    const serving = this.#served!
-    const changes = serving === loaded ? [] : changesOf(serving, loaded)
-    if (outcome === 'applied' || written !== serving.written) this.#served = loaded
-    void this.history.keep({ revision, at, ...why, changes }, written, value.admin.history.keep)
-    return { ...this.#note({ outcome, revision, at }), changes, etag: entityTag(loaded) }
-  }
-
-  #note(result: ReloadResult): ReloadResult {
-    this.#lastReload = result
-    metricsOf(this.#lease).noteReload(result.outcome)
-    return result
+    return this.record.last
   }
 
   #build(loaded: GatewayConfig): Promise<Generation> {
@@ -239,6 +233,7 @@ export class Gateway implements Control {
     this.#front = new Front(config, {
       log: this.#speech!.log,
       metrics: metricsOf(this.#lease),
+      entrance: this.#entrance,
       onRequest: (side, request, response) => this.#serve(side, request, response),
       onNoRequest: (side, { statusCode }, peer) => {
         // Slow is not malformed.
@@ -258,28 +253,31 @@ export class Gateway implements Control {
   }
 
   #upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void {
-    if (!isWebSocket(request)) {
-      ignoreUpgrade(this.#front!.public, request, socket, head)
-      return
-    }
     const generation = this.#current!
     generation.inFlight.enter()
     // It closes as soon as the socket is a tunnel: a WebSocket outlives the config that let it in.
     handUpgrade(generation.app, request, socket, head).once('close', generation.inFlight.leave)
   }
 
-  /** Says "not ready", waits `shutdown.delay`, stops accepting, lets requests finish, ends WebSockets, closes everything. */
-  async stop(lastCall = 200): Promise<void> {
+  /**
+   * Says "not ready", waits `shutdown.delay`, stops accepting, lets requests finish, ends WebSockets, closes everything. Connections that
+   * look idle are left open for `lastCall` milliseconds. `soon`: others serve on, so nobody has to notice first, and WebSockets have as
+   * long as requests.
+   */
+  async stop({ lastCall = 200, soon = false } = {}): Promise<void> {
     if (this.isDraining) return
     this.isDraining = true
     this.#watcher?.close()
     const { delay, timeout } = this.config.value.shutdown
-    await new Promise((resolve) => setTimeout(resolve, toWait(delay)))
+    if (soon) await this.#entrance.close('admin')
+    else await new Promise((resolve) => setTimeout(resolve, toWait(delay)))
     const front = this.#front!
     for (const response of front.underWay()) response.shouldKeepAlive = false
-    await stopAccepting(front.public, lastCall)
+    await front.stopAccepting(lastCall)
     const generations = [this.#current!, ...this.#replaced]
-    await Promise.all(generations.map(({ inFlight }) => inFlight.idle(toWait(timeout))))
+    const underWay = generations.map(({ inFlight }) => inFlight)
+    if (soon) underWay.push(tunnelsOf(this.#lease).inFlight)
+    await Promise.all(underWay.map((one) => one.idle(toWait(timeout))))
     for (const response of front.underWay()) cutOff(response, 'shutdown')
     await this.#abandon()
   }
@@ -293,8 +291,9 @@ export class Gateway implements Control {
     const generations = [this.#current, ...this.#replaced]
     // Who was cut off just now is in the log and the metrics before they end.
     await Promise.all(generations.map((generation) => generation?.inFlight.idle(cutOffTimeout)))
+    if (this.#current !== undefined) await this.processes.crew?.farewell(await this.#current.figures())
     await Promise.all(generations.map((generation) => generation?.close()))
-    await this.#history?.settled()
+    await this.#record?.history.settled()
     await this.#lease.release()
   }
 }

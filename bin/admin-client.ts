@@ -20,12 +20,16 @@ export async function adminRequest(
   return (await adminExchange(command, method, path, { body })).answer
 }
 
-/** The same with what it is meant for (If-Match), and the ETag of the answer. */
+/** The same with what it is meant for (If-Match), how many milliseconds it may take, and the ETag of the answer. */
 export async function adminExchange(
   command: Command,
   method: string,
   path: string,
-  { body, match }: { readonly body?: unknown; readonly match?: string } = {}
+  {
+    body,
+    match,
+    patience = 10_000
+  }: { readonly body?: unknown; readonly match?: string; readonly patience?: number } = {}
 ): Promise<{ readonly answer: unknown; readonly etag: string | undefined }> {
   const { origin, token, tokenPath } = await whereabouts(command)
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
@@ -35,7 +39,7 @@ export async function adminExchange(
     method,
     headers,
     body: body === undefined ? null : JSON.stringify(body),
-    signal: AbortSignal.timeout(10_000)
+    signal: AbortSignal.timeout(patience)
   }).catch(() => {
     throw new Error(`no gateway answers on ${origin}; start it with "toll start", or set TOLL_ADMIN_URL.`)
   })

@@ -25,6 +25,7 @@ import { schemaCommand } from './commands/schema.ts'
 import { sessionCommand } from './commands/session.ts'
 import { startCommand } from './commands/start.ts'
 import { userCommand } from './commands/user.ts'
+import { workersCommand } from './commands/workers.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -51,6 +52,7 @@ const commands = [
   diffCommand,
   historyCommand,
   auditCommand,
+  workersCommand,
   psCommand,
   logsCommand,
   userCommand,

@@ -81,6 +81,22 @@ export const listen = {
   )
 } as const
 
+/** How many processes serve. Owned by bin/serve. */
+export const workers = {
+  key: 'workers',
+  slice: Type.Union(
+    [
+      Type.Literal('auto', { description: 'One for each processor core that the gateway may use.' }),
+      Type.Integer({ minimum: 1, maximum: 256, description: 'So many.' })
+    ],
+    {
+      default: 1,
+      description:
+        'Processes that serve the listeners together, with the sessions, revocations, limits (but for the scope "local") and metrics of one. "auto": one for each processor core. Changes only by a restart.'
+    }
+  )
+} as const
+
 /** How the gateway leaves. */
 export const shutdown = {
   key: 'shutdown',

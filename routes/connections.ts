@@ -83,16 +83,13 @@ export class Connections {
   #admits(socket: Socket): boolean {
     // An upgrade that nobody took comes back as the connection that it was.
     if ((socket as Watched)[kWatched] !== undefined) return true
+    // Node looks at the connections that it accepts itself only.
+    if (this.#open.length >= this.#server.maxConnections) return this.#refuse(socket, 'too_many')
     const address = plainAddress(socket.remoteAddress ?? '')
     let place: Place | undefined
     if (this.#trusts?.(address) !== true) {
       place = this.#perAddress.take(networkOf(address), this.#maxPerAddress)
-      if (place === undefined) {
-        this.#events.onRefused('too_many_of_address')
-        // Not reset: the client is told that it ended, not that it broke.
-        socket.destroy()
-        return false
-      }
+      if (place === undefined) return this.#refuse(socket, 'too_many_of_address')
     }
     const connection = new Connection(socket, this.#open.length)
     ;(socket as Watched)[kWatched] = connection
@@ -102,6 +99,13 @@ export class Connections {
       this.#forget(connection)
     })
     return true
+  }
+
+  #refuse(socket: Socket, reason: ConnectionRefusal): false {
+    this.#events.onRefused(reason)
+    // Not reset: the client is told that it ended, not that it broke.
+    socket.destroy()
+    return false
   }
 
   #forget(connection: Connection): void {

@@ -5,8 +5,9 @@ import { trustList } from '../plugins/guard/client-address.ts'
 import type { Log } from '../services/telemetry/log.ts'
 import type { Metrics } from '../services/telemetry/metrics.ts'
 import { Spell } from '../services/telemetry/spell.ts'
-import { bePatient, createListener, listening, originOf, type Patience } from './listener.ts'
-import { isUpgrade } from './proxy/upgrade.ts'
+import type { Entrance, Sides } from '../services/workers/entrance.ts'
+import { bePatient, createListener, type Patience } from './listener.ts'
+import { ignoreUpgrade, isUpgrade, isWebSocket } from './proxy/upgrade.ts'
 import { guardWire, type Wire, type WireBounds } from './wire.ts'
 
 /** What of a config the listeners are held to. */
@@ -21,10 +22,11 @@ export type Side = 'app' | 'admin'
 export interface FrontOptions {
   readonly log: Log
   readonly metrics: Metrics
+  readonly entrance: Entrance
   readonly onRequest: (side: Side, request: IncomingMessage, response: ServerResponse) => void
   /** A peer has sent what is no request. */
   readonly onNoRequest: (side: Side, problem: Problem, peer: string) => void
-  /** On the public side only. */
+  /** A WebSocket is asked for, on the public side. */
   readonly onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => void
 }
 
@@ -35,6 +37,7 @@ export class Front {
   readonly #options: FrontOptions
   readonly #wires: readonly Wire[]
   #config: FrontConfig
+  #addresses: Sides<string> | undefined
 
   /** Listens nowhere yet. */
   constructor(config: FrontConfig, options: FrontOptions) {
@@ -49,13 +52,23 @@ export class Front {
     return [this.public, this.admin]
   }
 
-  get addresses(): { public: string; admin: string } {
-    return { public: originOf(this.public), admin: originOf(this.admin) }
+  /** Where clients find it, ports resolved. */
+  get addresses(): Sides<string> {
+    return this.#addresses!
   }
 
   async listen({ listen }: FrontConfig): Promise<void> {
-    await listening(this.public, listen.public)
-    await listening(this.admin, listen.admin)
+    const { public: open, admin } = listen
+    this.#addresses = await this.#options.entrance.open(this, { public: open, admin })
+  }
+
+  /**
+   * Closes the door to clients, but leaves their connections open for `lastCall` milliseconds: on one that looks idle a request may be on its
+   * way, and Node's own close would reset it.
+   */
+  async stopAccepting(lastCall: number): Promise<void> {
+    await this.#options.entrance.close('public')
+    if (this.#wires[0]!.connections.count > 0) await new Promise((resolve) => setTimeout(resolve, lastCall))
   }
 
   /** The bounds of a reloaded config count from now on, also for connections that are open. */
@@ -94,7 +107,12 @@ export class Front {
         refusals.look()
         metrics.connections.set({ listener }, wire.connections.count)
       },
-      ...(side === 'app' && { onUpgrade })
+      ...(side === 'app' && {
+        onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => {
+          if (isWebSocket(request)) onUpgrade(request, socket, head)
+          else ignoreUpgrade(server, request, socket, head)
+        }
+      })
     })
     return wire
   }

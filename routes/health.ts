@@ -8,6 +8,7 @@ import type { Sink } from '../services/logs/sink.ts'
 import { pressureOf } from '../services/pressure/pressure.ts'
 import type { Services } from '../services/services.ts'
 import type { Pool } from '../services/upstream/pool.ts'
+import type { Figures } from '../services/workers/messages.ts'
 import type { Control } from './admin/control.ts'
 
 /**
@@ -23,7 +24,7 @@ export function registerHealth(
   pools: ReadonlyMap<string, Pool>,
   { limits, bans, sinks }: { readonly limits: Limits; readonly bans: Bans; readonly sinks: readonly Sink[] },
   revocations: (() => RevocationState) | undefined
-): void {
+): () => Promise<Figures> {
   admin.get('/livez', async (_request, reply) => reply.type('text/plain').send('ok\n'))
 
   admin.get<{ Querystring: { verbose?: string } }>('/readyz', async (request, reply) => {
@@ -32,13 +33,13 @@ export function registerHealth(
     if (request.query.verbose === undefined) {
       return reply.type('text/plain').send(isReady ? 'ready\n' : 'draining\n')
     }
-    const { lastReload } = control
+    const { last } = control.record
     return reply.send({
       ready: isReady,
       draining: control.isDraining,
       store: await storeState(services),
       revocations: revocations && shown(revocations()),
-      config: { ...lastReload, outcome: lastReload.outcome === 'refused' ? 'rejected' : 'good' }
+      config: { ...last, outcome: last.outcome === 'refused' ? 'rejected' : 'good' }
     })
   })
 
@@ -46,7 +47,7 @@ export function registerHealth(
   const { registry } = metrics
   const signals = signalFiguresOf(services)
   const pressure = pressureOf(services)
-  admin.get('/metrics', async (_request, reply) => {
+  const note = (): void => {
     if (revocations !== undefined) metrics.noteRevocations(revocations())
     metrics.noteServices([...pools.values()])
     const { isAway, gateways } = limits.standby
@@ -55,8 +56,18 @@ export function registerHealth(
     metrics.noteStalls(pressure.stalls)
     metrics.noteSinks(sinks)
     metrics.noteLimits({ isAway, gateways, figures: limits.figures })
-    return reply.type(registry.contentType).send(await registry.metrics())
+  }
+  admin.get('/metrics', async (_request, reply) => {
+    reply.type(registry.contentType)
+    const { crew } = control.processes
+    if (crew !== undefined) return crew.metrics()
+    note()
+    return registry.metrics()
   })
+  return async () => {
+    note()
+    return (await registry.getMetricsAsJSON()) as Figures
+  }
 }
 
 /** Seconds to the millisecond; null for a list that was never read. */

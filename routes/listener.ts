@@ -1,6 +1,4 @@
 import { createServer, type IncomingMessage, type Server, type ServerOptions } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { splitAddress } from '../config/process.ts'
 import { longestWait, toBytes, toMilliseconds } from '../config/units.ts'
 
 /** What `listen` says about waiting for clients. */
@@ -38,22 +36,4 @@ export function bePatient(server: Server, { timeouts, maxHead }: Patience): void
   server.requestTimeout = toMilliseconds(timeouts.request)
   // Node adds a second of its own, and warns for each connection when a timer cannot wait for so long.
   server.keepAliveTimeout = Math.min(longestWait - 1000, toMilliseconds(timeouts.keepAlive))
-}
-
-/** Resolves when the server takes connections on "host:port"; rejects with the error of listen(2). */
-export function listening(server: Server, address: string): Promise<void> {
-  const { host, port } = splitAddress(address)
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
-
-/** Where a server listens really, a port 0 resolved. */
-export function originOf(server: Server): string {
-  const { address, family, port } = server.address() as AddressInfo
-  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type IncomingMessage, METHODS, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
-import { Server as NetServer, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { toBytes } from '../config/units.ts'
 import { BadRequest, HeadersTooLarge, NotImplemented, type Problem, RequestTimeout } from '../errors.ts'
 import { parseAuthority } from '../plugins/authority.ts'
@@ -204,16 +204,4 @@ function askForBody(request: IncomingMessage, response: ServerResponse): void {
     response.shouldKeepAlive = shouldKeepAlive
     response.writeContinue()
   })
-}
-
-/**
- * Closes the door, but leaves the connections open for `lastCall` milliseconds: on one that looks idle a request may be on its way, and
- * Node's own close would reset it.
- */
-export async function stopAccepting(server: Server, lastCall: number): Promise<void> {
-  NetServer.prototype.close.call(server)
-  const connections = await new Promise<number>((resolve) =>
-    server.getConnections((_error, count) => resolve(count))
-  )
-  if (connections > 0) await new Promise((resolve) => setTimeout(resolve, lastCall))
 }

@@ -12,8 +12,8 @@ export function demoCommand(program: Command): void {
     .action(async ({ json }: { json?: boolean }, command: Command) => {
       const { config: named } = command.optsWithGlobals<{ config?: string }>()
       const path = named === undefined ? (findConfig() ?? placeDemo()) : configPath(command)
-      const { runGateway } = await import('../run-gateway.ts')
-      process.exitCode = await runGateway({
+      const { serve } = await import('../serve/serve.ts')
+      process.exitCode = await serve({
         path,
         runtime: true,
         format: json === true ? 'json' : 'text',

@@ -10,8 +10,8 @@ export function devCommand(program: Command): void {
     .option('--json', 'log as JSON lines')
     .action(async ({ json }: { json?: boolean }, command: Command) => {
       const path = configPath(command)
-      const { runGateway } = await import('../run-gateway.ts')
-      process.exitCode = await runGateway({
+      const { serve } = await import('../serve/serve.ts')
+      process.exitCode = await serve({
         path,
         runtime: true,
         format: json === true ? 'json' : 'text',

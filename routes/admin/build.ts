@@ -18,6 +18,7 @@ import type { Runtime } from '../../services/runtime/runtime.ts'
 import type { Services } from '../../services/services.ts'
 import type { LineWriter } from '../../services/telemetry/line-writer.ts'
 import type { Pool } from '../../services/upstream/pool.ts'
+import type { Figures } from '../../services/workers/messages.ts'
 import { registerHealth } from '../health.ts'
 import type { HeadBounds } from '../table/bounds.ts'
 import { compileTable, type Table } from '../table/compile.ts'
@@ -40,6 +41,7 @@ import { registerRoutes } from './routes.ts'
 import { registerRuntime } from './runtime.ts'
 import { adminVerifier, registerSessions } from './sessions.ts'
 import { registerVerify } from './verify.ts'
+import { registerWorkers } from './workers.ts'
 
 /** What the admin side is made of. */
 export interface AdminParts {
@@ -74,7 +76,9 @@ export interface AdminParts {
 }
 
 /** The admin side: health and metrics for whoever reaches it, everything else behind a token. */
-export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
+export async function buildAdmin(
+  parts: AdminParts
+): Promise<{ readonly admin: FastifyInstance; figures(): Promise<Figures> }> {
   const { config, directory, services, table, pools, log, control } = parts
   const noRoutes = compileTable([])
   const pace = new Pace()
@@ -104,7 +108,14 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   const revocations = await registerRevocations(admin, config.auth, services)
   const limits = await openLimits(services, log)
   const bans = await openBans(services, log)
-  registerHealth(admin, control, services, pools, { limits, bans, sinks: parts.sinks }, revocations)
+  const figures = registerHealth(
+    admin,
+    control,
+    services,
+    pools,
+    { limits, bans, sinks: parts.sinks },
+    revocations
+  )
   registerLimitDoors(admin, limits, parts.limits)
   registerBans(admin, bans, banPolicy(config.guard.allow, config.guard.ban), audit)
   registerAudit(admin, audit)
@@ -118,7 +129,8 @@ export async function buildAdmin(parts: AdminParts): Promise<FastifyInstance> {
   registerLogs(admin, parts.sinks)
   registerExplain(admin, parts.serving)
   registerVerify(admin, config.rules, config.auth?.issuer)
+  registerWorkers(admin, control)
   await pace.rest()
   await admin.ready()
-  return admin
+  return { admin, figures }
 }

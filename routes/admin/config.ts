@@ -5,7 +5,7 @@ import { unmask } from '../../config/unmask.ts'
 import { replaceConfig } from '../../config/write.ts'
 import { BadRequest, NotFound, UnsupportedMediaType } from '../../errors.ts'
 import { call } from './call.ts'
-import type { Control, Edit, ReloadResult } from './control.ts'
+import type { Change, Control, Edit, ReloadResult } from './control.ts'
 import { type Precondition, preconditionIn, preconditionOf } from './if-match.ts'
 
 const yamlTypes = ['application/yaml', 'application/x-yaml', 'text/yaml']
@@ -23,6 +23,13 @@ export async function registerConfig(
   control: Control,
   maxConfig: number
 ): Promise<void> {
+  /** Has all workers read what this one has read, or was sent. */
+  const reload = async (reason: string, change: Change & { readonly by: string }): Promise<ReloadResult> => {
+    const result = await control.reload(reason, change)
+    if (result.outcome !== 'refused') await control.processes.crew?.reload(reason, change.by)
+    return result
+  }
+
   admin.get(
     '/admin/config',
     call('Show the config that serves, as it was written, secrets masked.'),
@@ -39,14 +46,14 @@ export async function registerConfig(
     async (request, reply) => {
       const { expect } = preconditionIn(request.headers['if-match']) ?? {}
       const by = subjectOf(request)
-      const result = await control.reload('the admin API asked', { by, ...(expect && { expect }) })
+      const result = await reload('the admin API asked', { by, ...(expect && { expect }) })
       return answer(request, reply, result)
     }
   )
 
   admin.get('/admin/config/history', call('List the configs that served, the newest first.'), async () => ({
     serving: control.config.revision,
-    revisions: await control.history.list()
+    revisions: await control.record.history.list()
   }))
 
   admin.post(
@@ -60,11 +67,11 @@ export async function registerConfig(
       const precondition = preconditionOf(request.headers['if-match'])
       const revision = revisionIn(request.body)
       request.told = { to: revision }
-      const result = await control.reload(`rolled back to ${revision}`, {
+      const result = await reload(`rolled back to ${revision}`, {
         by: subjectOf(request),
         expect: precondition.expect,
         edit: async ({ path, written }) => {
-          const text = await control.history.find(revision)
+          const text = await control.record.history.find(revision)
           if (text === undefined) throw NotFound(['kept revision', revision], { reason: 'revision' })
           return editOf(path, { text, refused: [] }, written, precondition)
         }
@@ -93,7 +100,7 @@ export async function registerConfig(
         const precondition = preconditionOf(request.headers['if-match'])
         refuseForeign(request.headers['content-type'], control.config.path)
         const text = (request.body as string | undefined) ?? ''
-        const result = await control.reload('another config was sent', {
+        const result = await reload('another config was sent', {
           by: subjectOf(request),
           expect: precondition.expect,
           edit: async (serving) =>

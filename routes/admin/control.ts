@@ -1,6 +1,7 @@
 import type { LoadedConfig } from '../../config/config.ts'
 import type { Unmasked } from '../../config/unmask.ts'
 import type { History } from '../../services/history/history.ts'
+import type { Processes } from '../../services/workers/crew.ts'
 
 /** What became of one look at the config file. */
 export interface ReloadResult {
@@ -36,8 +37,11 @@ export interface Change {
 export interface Control {
   readonly isDraining: boolean
   readonly config: Pick<LoadedConfig, 'revision' | 'redacted' | 'written' | 'path'>
-  readonly history: Pick<History, 'list' | 'find'>
-  readonly lastReload: ReloadResult
+  readonly record: {
+    readonly history: Pick<History, 'list' | 'find'>
+    readonly last: ReloadResult
+  }
+  readonly processes: Processes
   /** One at a time. */
   reload(reason: string, change?: Change): Promise<ReloadResult>
 }

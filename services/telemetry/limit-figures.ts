@@ -20,10 +20,14 @@ export interface LimitState {
 export function registerLimits(registry: Registry, state: () => LimitState | undefined): void {
   const all = () => state()?.figures ?? []
   const gauge = (name: string, help: string, value: (state: LimitState) => number) =>
-    registerAsked(registry, { type: 'gauge', name: `tollkeeper_limits_${name}`, help }, () => {
-      const now = state()
-      return now === undefined ? [] : [{ labels: {}, value: value(now) }]
-    })
+    registerAsked(
+      registry,
+      { type: 'gauge', name: `tollkeeper_limits_${name}`, help, aggregator: 'max' },
+      () => {
+        const now = state()
+        return now === undefined ? [] : [{ labels: {}, value: value(now) }]
+      }
+    )
   gauge(
     'store_away',
     '1 while the store does not answer in time and limits are counted without it.',

@@ -69,16 +69,19 @@ export class Metrics {
   readonly #configGood = new Gauge({
     ...this.#options,
     name: 'tollkeeper_config_last_reload_successful',
+    aggregator: 'min',
     help: '1 while the file on disk is the one that serves, 0 while a newer one was refused.'
   })
   readonly #revocationLag = new Gauge({
     ...this.#options,
     name: 'tollkeeper_revocations_lag_seconds',
+    aggregator: 'max',
     help: 'Seconds since the store was heard of: how old the knowledge of what is revoked may be.'
   })
   readonly #revocationEntries = new Gauge({
     ...this.#options,
     name: 'tollkeeper_revocations_entries',
+    aggregator: 'max',
     help: 'Revocations in force at this gateway, by kind.',
     labelNames: ['kind'] as const
   })
@@ -96,6 +99,7 @@ export class Metrics {
   readonly #bansActive = new Gauge({
     ...this.#options,
     name: 'tollkeeper_bans_active',
+    aggregator: 'max',
     help: 'Networks that are shut out, as this gateway knows them.'
   })
   readonly #bansPlaced = new Counter({

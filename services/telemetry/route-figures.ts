@@ -79,15 +79,20 @@ export class RouteFigures {
   }
 }
 
+/** What is known of a metric before anything is counted. */
+interface About {
+  readonly name: string
+  readonly help: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  /** What several workers make of it together; left out, the sum. */
+  readonly aggregator?: 'max' | 'min'
+}
+
 /** A metric whose values are asked for when somebody reads them. */
-export function registerAsked(
-  registry: Registry,
-  about: { readonly name: string; readonly help: string; readonly type: 'counter' | 'gauge' | 'histogram' },
-  values: () => Value[]
-): void {
+export function registerAsked(registry: Registry, about: About, values: () => Value[]): void {
   const asked = {
     ...about,
-    get: async () => ({ ...about, aggregator: 'sum', values: values() }),
+    get: async () => ({ aggregator: 'sum', ...about, values: values() }),
     reset: () => {}
   }
   // The package types its own classes only; it reads any object that has `get`.

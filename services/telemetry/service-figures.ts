@@ -33,6 +33,7 @@ export function registerServices(registry: Registry, services: () => readonly Se
   const nodes = {
     type: 'gauge',
     name: 'tollkeeper_upstream_nodes',
+    aggregator: 'max',
     help: 'Nodes, by service, state (up, drain, down) and health (well, ejected, open, failing).'
   } as const
   registerAsked(registry, nodes, () => services().flatMap(nodesOf))

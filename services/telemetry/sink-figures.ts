@@ -40,7 +40,8 @@ export function registerSinks(registry: Registry, sinks: () => readonly SinkStat
   const up = {
     type: 'gauge',
     name: 'tollkeeper_log_sink_up',
-    help: '0 while a log sink does not take its lines, by sink.'
+    help: '0 while a log sink does not take its lines, by sink.',
+    aggregator: 'min'
   } as const
   registerAsked(registry, up, () =>
     sinks().map(({ name: sink, state }) => ({ labels: { sink }, value: state === 'down' ? 0 : 1 }))

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { InFlight } from '../in-flight.ts'
 import type { Services } from '../services.ts'
 import { closeFrame, FrameTracker } from './frame-tracker.ts'
 
@@ -106,6 +107,7 @@ export class Tunnel {
 export class Tunnels {
   /** By whom each was opened. */
   readonly #open = new Map<Tunnel, string>()
+  readonly inFlight = new InFlight()
 
   get count(): number {
     return this.#open.size
@@ -120,9 +122,11 @@ export class Tunnels {
   ): Tunnel {
     const tunnel = new Tunnel(client, upstream, idle, (closed) => {
       this.#open.delete(closed)
+      this.inFlight.leave()
       onClosed()
     })
     this.#open.set(tunnel, from)
+    this.inFlight.enter()
     return tunnel
   }
 

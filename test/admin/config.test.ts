@@ -124,7 +124,7 @@ t.test('a config with mistakes changes nothing, and each mistake has its place',
   t.match(moved, { status: 400, body: { detail: /listen\.public cannot change/ } })
   t.equal(text(), before)
   t.equal((await get()).etag, etag)
-  t.not(gateway.lastReload.outcome, 'refused', 'the file is as good as before')
+  t.not(gateway.record.last.outcome, 'refused', 'the file is as good as before')
 })
 
 t.test('comments and references are kept as they are sent', async (t) => {
@@ -277,7 +277,7 @@ t.test('as many configs are kept as the config says', async (t) => {
     const { etag, config } = await get()
     t.equal((await put(limited(config, qps), etag)).status, 200)
   }
-  await gateway.history.settled()
+  await gateway.record.history.settled()
   t.equal(readdirSync(join(directory, '.toll/history')).length, 3)
   const { body } = await ask('GET', `${admin}/admin/config/history`, { token })
   const { revisions } = body as { revisions: { changes: string[] }[] }

@@ -49,7 +49,7 @@ export async function startGateway(
   let stopping: Promise<void> | undefined
   const stop = () => {
     // Nobody waits for a test's idle connections.
-    stopping ??= gateway.stop(0).then(() => lines.close())
+    stopping ??= gateway.stop({ lastCall: 0 }).then(() => lines.close())
     return stopping
   }
   t.teardown(async () => {
