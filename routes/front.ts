@@ -7,7 +7,7 @@ import type { Metrics } from '../services/telemetry/metrics.ts'
 import { Spell } from '../services/telemetry/spell.ts'
 import type { Entrance, Sides } from '../services/workers/entrance.ts'
 import { bePatient, createListener, type Patience } from './listener.ts'
-import { ignoreUpgrade, isWebSocket } from './proxy/upgrade.ts'
+import { ignoreUpgrade, isUpgrade, isWebSocket } from './proxy/upgrade.ts'
 import { guardWire, type Wire, type WireBounds } from './wire.ts'
 
 /** What of a config the listeners are held to. */
@@ -43,8 +43,8 @@ export class Front {
   constructor(config: FrontConfig, options: FrontOptions) {
     this.#config = config
     this.#options = options
-    this.public = createListener(config.listen)
-    this.admin = createListener(config.listen)
+    this.public = createListener(config.listen, isUpgrade)
+    this.admin = createListener(config.listen, () => false)
     this.#wires = [this.#guard(this.public, 'app'), this.#guard(this.admin, 'admin')]
   }
 

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerOptions } from 'node:http'
 import { longestWait, toBytes, toMilliseconds } from '../config/units.ts'
 
 /** What `listen` says about waiting for clients. */
@@ -7,15 +7,23 @@ export interface Patience {
   readonly maxHead: string
 }
 
-/** A server of Node's, strict, with a bound on everything a client can be slow at; it does not listen yet. */
-export function createListener(patience: Patience): Server {
-  const server = createServer({
+/** Not known to the types of the oldest Node we run on, and left unread by it. */
+type Options = ServerOptions & { readonly shouldUpgradeCallback: (request: IncomingMessage) => boolean }
+
+/**
+ * A server of Node's, strict, with a bound on everything a client can be slow at; it does not listen yet. A request with an Upgrade for
+ * which `isUpgrade` says no stays a request, where Node asks.
+ */
+export function createListener(patience: Patience, isUpgrade: Options['shouldUpgradeCallback']): Server {
+  const options: Options = {
     maxHeaderSize: toBytes(patience.maxHead),
     connectionsCheckingInterval: 1000,
     // Refused in the corridor, with an answer that says why.
     requireHostHeader: false,
-    insecureHTTPParser: false
-  })
+    insecureHTTPParser: false,
+    shouldUpgradeCallback: isUpgrade
+  }
+  const server = createServer(options)
   bePatient(server, patience)
   return server
 }

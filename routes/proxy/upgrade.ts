@@ -57,6 +57,14 @@ export const isWebSocket = (request: IncomingMessage): boolean =>
   request.headers['transfer-encoding'] === undefined
 
 /**
+ * Whether Node is to give up the connection of a request with an Upgrade, for us to have it or to give it back. With a body it would be
+ * given up only in part, until the body is in, and nothing here needs it: no WebSocket begins with a body. Node before 24.9 does not
+ * ask; it gives up all connections, at the end of the head.
+ */
+export const isUpgrade = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] === undefined && (headers['content-length'] ?? '0') === '0'
+
+/**
  * Sends an upgrade down the corridor like any request, so that it is authenticated, limited and refused with ordinary answers. Returns
  * the response that stands for it: it closes when the request is refused, or when its socket has become a tunnel.
  */

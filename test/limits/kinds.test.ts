@@ -126,8 +126,11 @@ t.test(
       })
     )
     const passed = answers.filter(({ status }) => status === 200)
-    t.ok(passed.length >= 5 && passed.length <= 7, `${passed.length} passed`)
-    t.ok(answers.every(({ status }) => status === 200 || status === 429))
+    const refusals = answers.filter(({ status }) => status === 429)
+    t.equal(passed.length + refusals.length, 20)
+    // On a busy machine they are not at once: whoever comes later may have what has become free by then.
+    const spread = Math.max(...refusals.map(({ at }) => at))
+    t.ok(passed.length >= 5 && passed.length <= 7 + spread / 100, `${passed.length} passed, ${spread} ms`)
 
     await reconfigureLimit({ ...limit, qps: 1, maxWait: '20s', maxQueue: 2 })
     const waiting = [get(), get(), get()]
@@ -167,23 +170,16 @@ t.test(
       // 1. a client that leaves
       leaving.abort()
       t.equal(await left, 'left')
-      let fourth: Promise<Answer> | undefined
-      for (let attempt = 0; held.length < 3 && attempt < 200; attempt += 1) {
-        fourth = get()
-        await new Promise((resolve) => setTimeout(resolve, 20))
-      }
+      const fourth = await getIn(get, held)
       // 2. an answer
       held[1]!.end('done')
       held[0]!.end('done')
       held[2]!.end('done')
       t.equal((await first).status, 200)
-      t.equal((await fourth!).status, 200)
-      for (let attempt = 0; held.length < 4 && attempt < 200; attempt += 1) {
-        const answer = get().catch(() => undefined)
-        await new Promise((resolve) => setTimeout(resolve, 20))
-        held[3]?.end('done')
-        await answer
-      }
+      t.equal((await fourth.answer).status, 200)
+      const fifth = await getIn(get, held)
+      held[3]!.end('done')
+      t.equal((await fifth.answer).status, 200)
       t.equal(held.length, 4, `places came back (${scope})`)
     }
   }
@@ -231,7 +227,7 @@ t.test(
 t.test('a leased limit lets the same through, and asks the store for a few of many', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const store = { driver: 'redis', url: redis.url }
+  const store = { driver: 'redis', url: redis.url, timeout: '2s' }
   const { get, gateway } = await limited(
     t,
     { qps: 1000, slack: 200, by: 'route', scope: 'leased' },
@@ -312,4 +308,23 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
   throw new Error('it did not come to that within 5 s')
+}
+
+/** Asks until a request is let in, which is when the service holds one more; its answer is still to come. */
+async function getIn(
+  get: () => Promise<Answer>,
+  held: readonly unknown[]
+): Promise<{ readonly answer: Promise<Answer> }> {
+  const before = held.length
+  for (let attempt = 0; attempt < 200; attempt += 1) {
+    const answer = get()
+    let isAnswered = false
+    answer.finally(() => {
+      isAnswered = true
+    })
+    await until(async () => isAnswered || held.length > before)
+    if (held.length > before) return { answer }
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error('nobody was let in')
 }

@@ -103,6 +103,10 @@ t.test('the gateway signs in to brokers, and tells of a refusal without their wo
   t.notMatch(JSON.stringify(log()), /sasl-secret|10\.9\.8\.7/)
 })
 
+/** The client starts a timer with a time in the past, which Node.js 21 and later says, once; the guide on logs tells of it. */
+const ofTheClient =
+  /^\(node:\d+\) TimeoutNegativeWarning: -\d+ is a negative number\.\nTimeout duration was set to 1\.\n/m
+
 t.test(
   'a process whose broker hangs keeps few connections, and leaves in time with what it cannot send',
   async (t) => {
@@ -128,6 +132,7 @@ t.test(
     const began = performance.now()
     t.equal(await gateway.stop(), 0)
     t.ok(performance.now() - began < 6000)
-    for (const words of ['a fault nobody caught', 'Warning', broker.address]) t.notMatch(gateway.log(), words)
+    const log = gateway.log().replace(ofTheClient, '')
+    for (const words of ['a fault nobody caught', 'Warning', broker.address]) t.notMatch(log, words)
   }
 )

@@ -241,17 +241,37 @@ t.test('a reload closes no tunnel, a shutdown closes each with 1001, between two
 
 t.test('another Upgrade is ignored and the request served', async (t) => {
   const up = await rawUpstream(t, (connection) => {
-    if (/body$|\r\n\r\n$/.test(connection.received))
+    if (/body$|\r\n0\r\n\r\n$|^GET .*\r\n\r\n$/s.test(connection.received)) {
       connection.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+      seen.push(connection.received)
+      connection.received = ''
+    }
   })
+  const seen: string[] = []
   const { origin } = await startGateway(t, configFor([up.url]))
-  const client = new RawClient(origin).write(
+  const client = new RawClient(origin)
+  const head = (framing: string) =>
     'POST /a HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n' +
-      'HTTP2-Settings: AAMAAABkAAQAAP__\r\nContent-Length: 4\r\n\r\nbody'
-  )
-  await client.until(/\r\n\r\nok$/)
+    `HTTP2-Settings: AAMAAABkAAQAAP__\r\n${framing}\r\n\r\n`
+  const ask = async (...pieces: string[]): Promise<void> => {
+    client.received = ''
+    for (const piece of pieces) {
+      client.write(piece)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+    await client.until(/\r\n\r\nok$/)
+  }
+  await ask(`${head('Content-Length: 4')}body`)
+  await ask(head('Content-Length: 4'), 'bo', 'dy')
+  await ask(`${head('Transfer-Encoding: chunked')}4\r\nbody\r\n0\r\n\r\n`)
+  await ask(head('Transfer-Encoding: chunked'), '4\r\nbo', 'dy\r\n0\r\n\r\n')
+  await ask(head('Content-Length: 4').replace('h2c', 'websocket').replace('POST', 'PUT'), 'body')
+  t.equal(seen.length, 5)
+  for (const request of seen) {
+    t.notMatch(request, /upgrade|http2/i)
+    t.match(request, /bo.*dy$|bo.*dy\r\n0\r\n\r\n$/s)
+  }
   client.received = ''
-  t.notMatch(up.connections[0]!.received, /upgrade|http2/i)
   client.write('GET /b HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n')
   t.match(await client.ended(), /^HTTP\/1\.1 200 OK.*ok$/s, 'and the connection goes on')
 })

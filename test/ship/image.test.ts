@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import {
   chmodSync,
   chownSync,
+  copyFileSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -38,6 +39,9 @@ t.test(
     for (const directory of [app, state]) mkdirSync(directory)
     chmodSync(base, 0o755)
     if (mayChoose) chownSync(state, nonroot, nonroot)
+    // The one that runs this may be at a place where that user cannot go.
+    const node = join(base, 'node')
+    copyFileSync(process.execPath, node)
 
     // 1. What the last stage of the Dockerfile copies, from where its earlier stages make it.
     for (const [source, target] of shippedFiles(readDocument('Dockerfile'))) {
@@ -87,6 +91,7 @@ t.test(
       cwd: app,
       admin,
       program: join(app, 'build/bin/toll.js'),
+      node,
       ...(mayChoose && { uid: nonroot })
     })
     t.equal(await (await fetch(`http://${open}/`)).text(), 'hello')

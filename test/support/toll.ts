@@ -24,11 +24,13 @@ export async function startToll(
     readonly env?: NodeJS.ProcessEnv
     /** Another build/bin/toll.js than the one of this repository. */
     readonly program?: string
+    /** Another Node.js than the one that runs the test. */
+    readonly node?: string
     /** The user it runs as. */
     readonly uid?: number
   }
 ): Promise<Toll> {
-  const [command, ...nodeArgs] = plainNodeWith(options.env)
+  const [command, ...nodeArgs] = plainNodeWith(options.env, options.node)
   const program = options.program ?? `${root}build/bin/toll.js`
   const child = spawn(command, [...nodeArgs, program, ...args], {
     cwd: options.cwd,
@@ -78,7 +80,8 @@ const answers = (url: string): Promise<boolean> =>
 export const plainNode = ['env', '-u', 'NODE_OPTIONS', process.execPath] as const
 
 /** The same, with the options that an environment has for it. */
-export const plainNodeWith = ({
-  NODE_OPTIONS: options
-}: NodeJS.ProcessEnv = {}): readonly [string, ...string[]] =>
-  options === undefined ? plainNode : ['env', `NODE_OPTIONS=${options}`, process.execPath]
+export const plainNodeWith = (
+  { NODE_OPTIONS: options }: NodeJS.ProcessEnv = {},
+  node = process.execPath
+): readonly [string, ...string[]] =>
+  options === undefined ? ['env', '-u', 'NODE_OPTIONS', node] : ['env', `NODE_OPTIONS=${options}`, node]

@@ -60,7 +60,7 @@ export async function drill(site: Site, fault: Fault, lengths: Lengths): Promise
   await fault.end(site)
   const healing = clock()
   const healedAfter = await healed(site, healing)
-  await pause(lengths.grace - (clock() - healing))
+  await pause(Math.max(0, lengths.grace - (clock() - healing)))
   const aloneThen = await decidedAlone(site)
   const after = await spanOf(lengths.after)
   const aloneAfter = (await decidedAlone(site)) - aloneThen
