@@ -37,10 +37,11 @@ async function withPackage() {
 
 async function withStep() {
   const app = Fastify()
-  const limit = limits.limit('route:bench', {
+  const options = {
     ...{ qps: 1_000_000, slack: 100_000, by: 'address', scope: 'local', onStoreError: 'local' },
     ...{ mode: 'reject', maxWait: '1s', maxQueue: 0, cost: 1, shadow: false }
-  })
+  }
+  const limit = limits.limit('route:bench', options, { shared: (_key, create) => create() })
   const step = countingStep(limits, {
     ...{ limit, name: 'bench', by: 'address', reason: 'limit' },
     keyOf: ({ headers }) => headers['x-client']

@@ -20,25 +20,31 @@ export async function adminRequest(
   return (await adminExchange(command, method, path, { body })).answer
 }
 
-/** The same with what it is meant for (If-Match), how many milliseconds it may take, and the ETag of the answer. */
+/** A body that becomes JSON, or a text as it is. */
+export type Sent =
+  | { readonly body?: unknown; readonly text?: never }
+  | { readonly text: string; readonly type: string; readonly body?: never }
+
+/**
+ * The same with what it is meant for (If-Match), how many milliseconds it may take, and the ETag of the answer. Where the gateway refuses,
+ * what is thrown has the `status`.
+ */
 export async function adminExchange(
   command: Command,
   method: string,
   path: string,
-  {
-    body,
-    match,
-    patience = 10_000
-  }: { readonly body?: unknown; readonly match?: string; readonly patience?: number } = {}
+  { match, patience = 10_000, ...sent }: Sent & { readonly match?: string; readonly patience?: number } = {}
 ): Promise<{ readonly answer: unknown; readonly etag: string | undefined }> {
   const { origin, token, tokenPath } = await whereabouts(command)
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
   if (match !== undefined) headers['if-match'] = match
-  if (body !== undefined) headers['content-type'] = 'application/json'
+  const isText = sent.text !== undefined
+  if (isText) headers['content-type'] = sent.type
+  else if (sent.body !== undefined) headers['content-type'] = 'application/json'
   const response = await fetch(origin + path, {
     method,
     headers,
-    body: body === undefined ? null : JSON.stringify(body),
+    body: isText ? sent.text : sent.body === undefined ? null : JSON.stringify(sent.body),
     signal: AbortSignal.timeout(patience)
   }).catch(() => {
     throw new Error(`no gateway answers on ${origin}; start it with "toll start", or set TOLL_ADMIN_URL.`)
@@ -56,7 +62,8 @@ export async function adminExchange(
   const answer: unknown = text === '' ? undefined : JSON.parse(text)
   if (response.ok) return { answer, etag: response.headers.get('etag') ?? undefined }
   const { detail } = (answer ?? {}) as { detail?: string }
-  throw new Error(detail ?? `the gateway answered ${response.status}.`)
+  const { status } = response
+  throw Object.assign(new Error(detail ?? `the gateway answered ${status}.`), { status })
 }
 
 interface Whereabouts {

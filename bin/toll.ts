@@ -19,6 +19,7 @@ import { logsCommand } from './commands/logs.ts'
 import { nodeCommand } from './commands/node.ts'
 import { psCommand } from './commands/ps.ts'
 import { reloadCommand } from './commands/reload.ts'
+import { replaceCommand } from './commands/replace.ts'
 import { revokeCommand } from './commands/revoke.ts'
 import { routesCommand } from './commands/routes.ts'
 import { schemaCommand } from './commands/schema.ts'
@@ -50,6 +51,7 @@ const commands = [
   explainCommand,
   reloadCommand,
   diffCommand,
+  replaceCommand,
   historyCommand,
   auditCommand,
   workersCommand,

@@ -56,7 +56,7 @@ export const doorLimit = definePlugin({
     const limitOf = (door: Door) => {
       const { max, window } = options[door]
       const quota = Value.Default(limitSchema, { quota: max, window }) as LimitOptions
-      return { limit: limits.limit(`door:${door}`, quota), max }
+      return { limit: limits.limit(`door:${door}`, quota, services), max }
     }
     const counted = { login: limitOf('login'), refresh: limitOf('refresh'), admin: limitOf('admin') }
     await app.register(fastifyRateLimit, {

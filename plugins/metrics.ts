@@ -1,6 +1,7 @@
 import { METHODS } from 'node:http'
+import type { FastifyInstance } from 'fastify'
 import type { Services } from '../services/services.ts'
-import { Metrics } from '../services/telemetry/metrics.ts'
+import { Metrics, type Names } from '../services/telemetry/metrics.ts'
 import type { Durations, RouteFigures } from '../services/telemetry/route-figures.ts'
 import { ByRoute } from './by-route.ts'
 import { definePlugin, type RouteInfo } from './plugin.ts'
@@ -12,6 +13,12 @@ export const metricsOf = (services: Pick<Services, 'shared'>): Metrics =>
     () => new Metrics(),
     (metrics) => metrics.close()
   )
+
+/** Figures of routes and services go with the last config that has them. */
+export function holdFigures(app: FastifyInstance, names: Names, metrics: Metrics): void {
+  metrics.hold(names)
+  app.addHook('onClose', () => metrics.release(names))
+}
 
 interface Figures {
   readonly route: RouteFigures

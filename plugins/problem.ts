@@ -11,6 +11,7 @@ import {
   RouteNotFound,
   UnsupportedMediaType
 } from '../errors.ts'
+import { withoutTokens } from '../services/logs/tokens.ts'
 import { definePlugin } from './plugin.ts'
 
 /** Renders every refusal and failure as application/problem+json (RFC 9457), and notes it for the access log. */
@@ -70,9 +71,10 @@ export function renderProblem(
       title: STATUS_CODES[status],
       status,
       // From 501 on the sentences are ours as well and name at most a service; only a bug (500) stays unexplained.
-      detail: problem.message,
+      // Who put a token into a path gets it from no page and no log of an error, either.
+      detail: withoutTokens(problem.message),
       code: problem.code,
-      instance: path,
+      instance: withoutTokens(path),
       requestId,
       ...problem.members
     })

@@ -1,7 +1,8 @@
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { evidenceRoom } from './support/evidence.ts'
 
 /**
  * Runs once before the tests: builds tap's own plugin set and makes sure that the real servers the tests start are there, from PATH or,
@@ -12,6 +13,8 @@ const oldestRedis = [6, 2] as const
 const policy = '/usr/sbin/policy-rc.d'
 const servicePid = '/run/redis/redis-server.pid'
 
+rmSync(evidenceRoom, { recursive: true, force: true })
+mkdirSync(evidenceRoom)
 buildTap()
 ensureRedis()
 ensureCurl()

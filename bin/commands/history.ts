@@ -35,13 +35,10 @@ export function historyCommand(program: Command): void {
     .option('--json', 'print the answer as JSON')
     .action(
       async (revision: string, { force, json }: { force?: boolean; json?: boolean }, command: Command) => {
-        const { adminExchange } = await import('../admin-client.ts')
-        const match = force === true ? '*' : (await adminExchange(command, 'GET', '/admin/config')).etag
-        const { answer } = await adminExchange(command, 'POST', '/admin/config/rollback', {
-          body: { revision },
-          ...(match !== undefined && { match })
-        })
-        const { changes } = answer as Pick<Kept, 'changes'>
+        const { changeConfig } = await import('../config-change.ts')
+        const body = { revision }
+        const answer = await changeConfig(command, 'POST', '/admin/config/rollback', { body }, force)
+        const { changes = [] } = answer
         say(json, answer, [`Revision ${revision} serves again.`, ...changes].join('\n  '))
       }
     )

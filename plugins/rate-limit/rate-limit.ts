@@ -10,6 +10,7 @@ import {
   routeLimitSchema
 } from '../../services/limits/slice.ts'
 import type { CanaryOptions } from '../../services/release/slice.ts'
+import type { Services } from '../../services/services.ts'
 import { definePlugin, type Note, type PlacedLimit, type RouteInfo, type Step } from '../plugin.ts'
 import { keyBy, needsPrincipal } from '../request-key.ts'
 import { holdingStep, releaseHolds } from './holding-step.ts'
@@ -33,7 +34,7 @@ export const limitEarly = definePlugin({
     app.decorate('limits', [])
     releaseHolds(app)
     const limits = await openLimits(services, app.log)
-    const place = placing(limits, app.limits)
+    const place = placing(limits, app.limits, services)
     return (route: LimitedRoute) => routeStep(place, route, (limit) => !isLate(limit))
   }
 })
@@ -44,7 +45,7 @@ export const limitBySubject = definePlugin({
 
   async setup(app, _options, services) {
     const limits = await openLimits(services, app.log)
-    const place = placing(limits, app.limits)
+    const place = placing(limits, app.limits, services)
     return (route: LimitedRoute) => routeStep(place, route, isLate)
   }
 })
@@ -55,7 +56,7 @@ export const limitByService = definePlugin({
 
   async setup(app, _options, services) {
     const limits = await openLimits(services, app.log)
-    const place = placing(limits, app.limits)
+    const place = placing(limits, app.limits, services)
     return (route: LimitedRoute) => {
       const stable = serviceStep(place, route, route.service, route.serviceLimit)
       const { canary } = route
@@ -68,13 +69,13 @@ export const limitByService = definePlugin({
 /** Makes the step of one limit, and lists the limit. */
 type Place = (id: string, options: LimitOptions, placed: Omit<Placed, 'limit'>) => ExplainedStep
 
-function placing(limits: Limits, listed: PlacedLimit[]): Place {
+function placing(limits: Limits, listed: PlacedLimit[], services: Services): Place {
   // A service has one limit, whichever routes lead there.
   const known = new Map<string, Limit>()
   return (id, options, placed) => {
     let limit = known.get(id)
     if (limit === undefined) {
-      limit = limits.limit(id, options)
+      limit = limits.limit(id, options, services)
       known.set(id, limit)
       listed.push({ limit, name: placed.name, by: placed.by })
     }

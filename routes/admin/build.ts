@@ -3,6 +3,7 @@ import { Pace } from '../../config/pace.ts'
 import { toBytes } from '../../config/units.ts'
 import { type CorridorOptions, newCorridor } from '../../plugins/corridor.ts'
 import { doorLimit, guardArea } from '../../plugins/door-limit.ts'
+import { holdFigures, metricsOf } from '../../plugins/metrics.ts'
 import type { PlacedLimit } from '../../plugins/plugin.ts'
 import { problem } from '../../plugins/problem.ts'
 import { requestId } from '../../plugins/request-id.ts'
@@ -90,6 +91,8 @@ export async function buildAdmin(
     pathOf: ({ path, query }) => path + query
   })
   parts.opened.push(admin)
+  const routes = new Set(table.routes.map(({ id }) => id))
+  holdFigures(admin, { routes, services: pools }, metricsOf(services))
   problem.setup(admin, config.problem, services)
   requestId.setup(admin, {}, services)
   await doorLimit.setup(admin, config.doors, services)

@@ -72,9 +72,9 @@ export class RequestHeaders {
   #linesOf(principal: Principal): string {
     const { notes } = principal
     if (notes === undefined) return this.#write(principal)
-    if (notes.linesBy !== this) {
+    if (notes.linesBy !== this.#names) {
       notes.lines = this.#write(principal)
-      notes.linesBy = this
+      notes.linesBy = this.#names
     }
     return notes.lines
   }

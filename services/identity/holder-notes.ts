@@ -5,7 +5,10 @@ import type { Seen } from './sessions/activity.ts'
  * more places in memory that no cache holds, and they cost more than all that is done with what is found there.
  */
 export class HolderNotes {
-  /** The lines that tell services who is asking, and who wrote them: another config may write others. */
+  /**
+   * The lines that tell services who is asking, and by which names: another config may have others. Not who wrote them: a holder may be
+   * known for longer than that config serves, and would keep all of it in memory.
+   */
   lines = ''
   linesBy: object | undefined
   /** How the access log names the holder. */

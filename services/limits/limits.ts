@@ -1,4 +1,5 @@
 import { LimitUnavailable } from '../../errors.ts'
+import type { Services } from '../services.ts'
 import type { Store } from '../store/store.ts'
 import { type Rate, type Verdict, verdictOf } from './bucket.ts'
 import type { LimitChanges } from './changes.ts'
@@ -80,10 +81,17 @@ export class Limits {
     this.#leases = new Leases((key, numbers, wanted) => this.#turn.ask(key, { numbers, wanted }))
   }
 
-  /** A limit of a config, with the figures that one of this id had before. */
-  limit(id: string, options: LimitOptions): Limit {
-    const figures = this.#figures.get(id) ?? newFigures(id)
-    this.#figures.set(id, figures)
+  /** A limit of a config, with the figures that one of this id had before; they go with the last config that has it. */
+  limit(id: string, options: LimitOptions, { shared }: Pick<Services, 'shared'>): Limit {
+    const figures = shared(
+      `limit figures ${id}`,
+      () => {
+        const made = newFigures(id)
+        this.#figures.set(id, made)
+        return made
+      },
+      () => void this.#figures.delete(id)
+    )
     // The doors alone are not worth a word to the store every second.
     if (options.scope !== 'local' && !id.startsWith('door:')) this.standby.start()
     return new Limit(id, options, figures, this.changes)

@@ -28,6 +28,8 @@ export type SinkState = 'new' | 'up' | 'down'
 
 const shortestPause = 200
 const longestPause = 5000
+/** Between two batches of many that wait. */
+const longestRest = 50
 /** However long the other side asks to be left alone. */
 const longestAsked = 60_000
 /** Milliseconds that letting go may take. */
@@ -158,10 +160,14 @@ export class Sink {
     // Not in the turn of the request whose line was the last one needed.
     await new Promise((resolve) => setImmediate(resolve))
     while (this.#queue.waiting > 0 && !this.#isOver) {
+      const began = performance.eventLoopUtilization()
       const outcome = await this.#try(this.#queue.take(this.#most, maxBytes))
       if (outcome === 'taken') {
+        if (this.#closing !== undefined) continue
         const isFull = this.#queue.waiting >= maxLines || this.#queue.waitingBytes >= maxBytes
-        if (!isFull && this.#closing === undefined) return
+        if (!isFull) return
+        // Whoever catches up leaves as much time to requests as it took from them.
+        await this.#sleep(Math.min(performance.eventLoopUtilization(began).active, longestRest))
       } else if (outcome !== 'taken apart') await this.#pause(outcome.after)
     }
   }
@@ -229,9 +235,14 @@ export class Sink {
     const spread = growing * (0.8 + 0.2 * this.#random())
     const pause =
       this.#closing === undefined ? Math.max(spread, Math.min(asked, longestAsked)) : shortestPause
+    await this.#sleep(pause)
+  }
+
+  /** Ends early when the sink is closed. */
+  async #sleep(ms: number): Promise<void> {
     if (this.#isOver) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, pause)
+      const timer = setTimeout(resolve, ms)
       if (this.#closing === undefined) timer.unref()
       this.#wake = () => {
         clearTimeout(timer)

@@ -15,6 +15,7 @@ export class Metrics {
   readonly #refusalKinds = new Set<string>()
   readonly #routes = new Map<string, RouteFigures>()
   readonly #services = new Map<string, Durations>()
+  readonly #held = new Set<Names>()
   #pools: readonly ServiceFigures[] = []
   #limits: LimitState | undefined
   #sinks: readonly SinkState[] = []
@@ -218,6 +219,27 @@ export class Metrics {
     return found(this.#services, name, () => new Durations())
   }
 
+  /** A config has these. */
+  hold(names: Names): void {
+    this.#held.add(names)
+  }
+
+  /** A config is gone, and with it the figures of what no other one has: they would be more with each. */
+  async release(names: Names): Promise<void> {
+    this.#held.delete(names)
+    const isGone = (kind: keyof Names) => (name: string) =>
+      ![...this.#held].some((held) => held[kind].has(name))
+    const isRouteGone = isGone('routes')
+    const isServiceGone = isGone('services')
+    for (const id of this.#routes.keys()) if (id !== '-' && isRouteGone(id)) this.#routes.delete(id)
+    for (const name of this.#services.keys()) if (isServiceGone(name)) this.#services.delete(name)
+    await Promise.all([
+      drop(this.canaries, 'route', isRouteGone),
+      drop(this.mirrors, 'route', isRouteGone),
+      drop(this.fallbacks, 'service', isServiceGone)
+    ])
+  }
+
   /** Takes over what is known of the revocations at this moment. */
   noteRevocations({ lag, pending, served, entries }: RevocationFigures): void {
     this.#revocationLag.set(lag)
@@ -236,6 +258,22 @@ function found<Value>(map: Map<string, Value>, key: string, make: () => Value): 
   const value = map.get(key) ?? make()
   map.set(key, value)
   return value
+}
+
+/** Removes the series that have such a label. */
+async function drop<Label extends string>(
+  counter: Counter<Label>,
+  label: NoInfer<Label>,
+  isGone: (name: string) => boolean
+): Promise<void> {
+  const { values } = await counter.get()
+  for (const { labels } of values) if (isGone(String(labels[label]))) counter.remove(labels)
+}
+
+/** What a config has that figures are told by. */
+export interface Names {
+  readonly routes: Pick<ReadonlySet<string>, 'has'>
+  readonly services: Pick<ReadonlySet<string>, 'has'>
 }
 
 interface BanFigures {

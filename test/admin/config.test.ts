@@ -17,13 +17,18 @@ import { startGateway } from '../support/gateway.ts'
 const token = 'operate-operate-operate-operate'
 const secret = 'a-secret-that-nobody-may-ever-see'
 
-async function start(t: Test, more: Record<string, unknown> = {}) {
-  const started = await startGateway(t, {
+async function start(
+  t: Test,
+  more: Record<string, unknown> = {},
+  place: Parameters<typeof startGateway>[2] = {}
+) {
+  const config = {
     admin: { token, readToken: secret },
     services: { hello: { nodes: ['http://127.0.0.1:9'] } },
     routes: [{ id: 'open', path: '/open/*', service: 'hello', auth: 'none', limit: { qps: 100 } }],
     ...more
-  })
+  }
+  const started = await startGateway(t, config, place)
   const url = `${started.admin}/admin/config`
   const get = async () => {
     const { headers, body } = await ask('GET', url, { token })
@@ -140,6 +145,59 @@ t.test('comments and references are kept as they are sent', async (t) => {
   t.equal(text(), sent)
   t.match((await get()).config.routes, [{ limit: { qps: '${TOLL_TEST_QPS}' } }])
   t.equal((await put('a: 1', (await get()).etag, 'application/yaml')).status, 415, 'the file is JSON')
+})
+
+t.test('a YAML file takes YAML, and stays as its owner writes it', async (t) => {
+  const yaml = (qps: number, shown = secret) => `# the gateway of the shop
+listen: { public: '127.0.0.1:0', admin: '127.0.0.1:0' }
+admin:
+  token: ${token} # for operators
+  readToken: "${shown}"
+services:
+  hello: &hello
+    nodes: [http://127.0.0.1:9]
+routes:
+  - id: open
+    path: /open/*
+    service: hello
+    auth: none
+    limit:
+      qps: ${qps}
+`
+  const name = 'gateway.config.yaml'
+  const { get, put, text } = await start(t, {}, { name, files: { [name]: yaml(100) } })
+  const first = await get()
+  t.match(first.config, {
+    admin: { token: '[secret]', readToken: '[secret]' },
+    routes: [{ limit: { qps: 100 } }]
+  })
+
+  // 1. Each of its media types; the mask is the present secret, comments and anchors are kept.
+  const types = ['application/yaml', 'application/x-yaml; charset=utf-8', 'text/yaml', 'text/plain']
+  for (const [index, type] of types.entries()) {
+    const qps = 200 + index
+    const answer = await put(yaml(qps, '[secret]'), (await get()).etag, type)
+    t.match(answer, { status: 200, body: { outcome: 'applied' } }, `${type}: ${answer.text}`)
+    t.match(answer.body.changes, [`route open: limit.qps ${index === 0 ? 100 : qps - 1} -> ${qps}`])
+    t.equal(text(), yaml(qps))
+    t.equal((await get()).config.routes[0]!.limit.qps, qps)
+  }
+
+  // 2. What GET shows may come back as it is: JSON is YAML.
+  const { etag, config } = await get()
+  t.equal((await put(limited(config, 300), etag)).status, 200)
+  t.match(JSON.parse(text()), { admin: { token, readToken: secret }, routes: [{ limit: { qps: 300 } }] })
+
+  // 3. Mistakes have their places in it, and change nothing.
+  const before = text()
+  const now = (await get()).etag
+  const wrong = await put(yaml(7).replace('routes:', 'rotes:'), now, 'application/yaml')
+  t.match(wrong, { status: 400, body: { detail: /gateway\.config\.yaml:9:1 {2}error.*rotes/ } })
+  t.equal((await put('routes: [', now, 'application/yaml')).status, 400)
+  t.equal((await put(yaml(8), first.etag, 'application/yaml')).status, 412)
+  t.equal((await put(yaml(8), undefined, 'application/yaml')).status, 428)
+  t.equal(text(), before)
+  t.equal((await get()).etag, now)
 })
 
 t.test('a mask that stands for nothing here is refused with its place, never written', async (t) => {

@@ -102,7 +102,10 @@ t.test('no token, cookie or query gets into any sink', async (t) => {
         'proxy-authorization': 'Basic basic-secret'
       }
       await ask('GET', origin + path, { headers })
-      await ask('POST', `${origin}/get-only/${secret}?query-secret`, { headers, json: { token: secret } })
+      const url = `${origin}/get-only/${secret}?query-secret`
+      const refused = await ask('POST', url, { headers, json: { token: secret } })
+      t.equal(refused.body.instance, '/get-only/[token]')
+      t.notOk(refused.text.includes(secret), 'nor into the answer')
       const named = await ask('GET', origin + path, { headers: { 'x-request-id': secret } })
       t.notMatch(named.headers.get('x-request-id'), secret)
     }

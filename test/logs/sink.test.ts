@@ -214,6 +214,23 @@ t.test('a sample leaves ordinary lines out and no others', async (t) => {
   t.same([figures.sent, figures.sampled], [3, 2])
 })
 
+t.test('catching up leaves as much time to requests as it takes from them', async (t) => {
+  const { sink, place, figures } = newSink({ maxBytes: 100_000 })
+  place.answer = refuse()
+  for (let index = 0; index < 500; index += 1) sink.offer(`line ${index}`)
+  await eventually('it is down', () => sink.state === 'down')
+  place.answer = async () => {
+    const end = performance.now() + 15
+    while (performance.now() < end);
+  }
+  await eventually('it goes on', () => figures.sent > 0)
+  const began = performance.eventLoopUtilization()
+  await eventually('all are sent', () => figures.sent === 500)
+  const { utilization } = performance.eventLoopUtilization(began)
+  t.ok(utilization < 0.8, `the loop was busy for ${Math.round(utilization * 100)} % of the time`)
+  await sink.close()
+})
+
 t.test('leaving, a sink hands over what waits', async (t) => {
   const { sink, place, figures } = newSink({ batch: { ...terms.batch, linger: 60_000 } })
   for (let index = 0; index < 25; index += 1) sink.offer(`line ${index}`)

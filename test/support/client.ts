@@ -1,3 +1,5 @@
+import { keep, keepSecret, keepSecretsIn } from './evidence.ts'
+
 /** An answer of the gateway, its body parsed where it is JSON. */
 export interface Answer {
   readonly status: number
@@ -33,11 +35,15 @@ export async function ask(
     signal: AbortSignal.timeout(30_000)
   })
   const text = await response.text()
-  const isJSON = /json/.test(response.headers.get('content-type') ?? '')
-  return {
-    status: response.status,
-    headers: response.headers,
-    text,
-    body: isJSON && text !== '' ? (JSON.parse(text) as Record<string, unknown>) : {}
-  }
+  const type = response.headers.get('content-type') ?? ''
+  const body = /json/.test(type) && text !== '' ? (JSON.parse(text) as Record<string, unknown>) : {}
+  keepSecret(token)
+  for (const name of ['authorization', 'proxy-authorization', 'x-api-key', 'cookie'])
+    for (const word of (headers[name] ?? '').split(/ |; |=/)) keepSecret(word)
+  keepSecretsIn(json)
+  keepSecretsIn(body)
+  for (const cookie of response.headers.getSetCookie()) keepSecret(/=([^;]*)/.exec(cookie)?.[1])
+  if (/^\/(admin|metrics)\b/.test(new URL(url).pathname) || type.startsWith('application/problem+json'))
+    keep(text)
+  return { status: response.status, headers: response.headers, text, body }
 }

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import type { Test } from 'tap'
+import { keep } from './evidence.ts'
 import { listen } from './upstream.ts'
 
 /** A span as it arrived. */
@@ -48,6 +49,7 @@ export async function startCollector(t: Test): Promise<Collector> {
       headers.push(request.headers)
       if (collector.status === 200) {
         texts.push(text)
+        keep(text)
         spans.push(...spansIn(text))
       }
       response.writeHead(collector.status, { 'content-type': 'application/json' }).end('{}')

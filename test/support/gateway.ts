@@ -6,6 +6,7 @@ import type { Test } from 'tap'
 import { Gateway } from '../../gateway.ts'
 import { LineWriter } from '../../services/telemetry/line-writer.ts'
 import { createLog } from '../../services/telemetry/log.ts'
+import { keep, keepFilesOf, keepSecretsOf } from './evidence.ts'
 
 export interface StartedGateway {
   readonly gateway: Gateway
@@ -26,10 +27,14 @@ export interface StartedGateway {
 export async function startGateway(
   t: Test,
   config: Record<string, unknown>,
-  { files = {}, watch = false }: { files?: Record<string, string>; watch?: boolean } = {}
+  {
+    files = {},
+    watch = false,
+    name = 'gateway.config.json'
+  }: { files?: Record<string, string>; watch?: boolean; name?: string } = {}
 ): Promise<StartedGateway> {
   const directory = mkdtempSync(join(tmpdir(), 'toll-test-'))
-  const path = join(directory, 'gateway.config.json')
+  const path = join(directory, name)
   const whole = (part: Record<string, unknown>) =>
     JSON.stringify({ listen: { public: '127.0.0.1:0', admin: '127.0.0.1:0' }, ...part }, undefined, 2)
   writeFileSync(path, whole(config))
@@ -46,6 +51,7 @@ export async function startGateway(
     output: out,
     watch
   })
+  keepSecretsOf(gateway.config)
   let stopping: Promise<void> | undefined
   const stop = () => {
     // Nobody waits for a test's idle connections.
@@ -54,6 +60,8 @@ export async function startGateway(
   }
   t.teardown(async () => {
     await stop()
+    keep(written)
+    keepFilesOf(directory)
     rmSync(directory, { recursive: true, force: true })
   })
   const { public: origin, admin } = gateway.addresses
@@ -72,7 +80,7 @@ export async function startGateway(
     },
     reconfigure: (next) => {
       writeFileSync(path, whole(next as Record<string, unknown>))
-      return gateway.reload('the test asked')
+      return gateway.reload('the test asked').finally(() => keepSecretsOf(gateway.config))
     },
     stop
   }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Test } from 'tap'
+import { keep, keepFilesOf } from './evidence.ts'
 import { plainNodeWith } from './toll.ts'
 
 /** Whether time matters: to see what a process covers makes it start three times as slowly, and serve slower. */
@@ -55,6 +56,9 @@ export function runTollIn(t: Test, directory: string, args: readonly string[], e
   t.teardown(async () => {
     child.kill('SIGKILL')
     await ended
+    // Other commands show a key to whoever made it.
+    if (isTimed(args)) keep(output.out + output.err)
+    keepFilesOf(directory)
     rmSync(directory, { recursive: true, force: true })
   })
   const seen = (pattern: RegExp) =>

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { root } from './console.ts'
+import { keep, keepFilesOf } from './evidence.ts'
 
 export interface Toll {
   readonly process: ChildProcess
@@ -48,7 +49,11 @@ export async function startToll(
     child.kill('SIGTERM')
     return ended
   }
-  t.teardown(stop)
+  t.teardown(async () => {
+    await stop()
+    keep(output)
+    keepFilesOf(options.cwd)
+  })
 
   const deadline = Date.now() + (options.patience ?? 15_000)
   const isReady = async (): Promise<boolean> =>

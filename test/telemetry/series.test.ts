@@ -4,6 +4,7 @@ import { signalNames } from '../../services/detect/signals.ts'
 import { Metrics } from '../../services/telemetry/metrics.ts'
 import { ask } from '../support/client.ts'
 import { startGateway } from '../support/gateway.ts'
+import { eventually } from '../support/own-process.ts'
 import { configFor, exchange, httpUpstream } from '../support/upstream.ts'
 
 /** Numbers that look random and are the same in each run. */
@@ -119,6 +120,45 @@ t.test('what speaks against clients is counted by signal, from the first look on
   t.match(await figures(), { tool: 2, attack: 1, probe: 0 })
   await reconfigure({ ...config, guard: {} })
   t.match(await figures(), { tool: 2, attack: 1 }, 'a reload forgets nothing')
+})
+
+t.test('routes, services and limits that no config has any more leave no series behind', async (t) => {
+  const up = await httpUpstream(t, (_, response) => response.end('ok'))
+  const config = (number: number) => ({
+    store: { driver: 'embedded', path: 'store' },
+    services: {
+      up: { nodes: [up.url] },
+      other: { nodes: [up.url] },
+      [`up-${number}`]: { nodes: [up.url] },
+      [`away-${number}`]: { nodes: ['http://127.0.0.1:1'], fallback: { service: 'other' } }
+    },
+    routes: [
+      { id: 'stays', path: '/stays', service: 'up', auth: 'none', limit: { qps: 1000 } },
+      { id: `route-${number}`, path: '/goes', service: `up-${number}`, auth: 'none', limit: { qps: 1000 } },
+      { id: `away-${number}`, path: '/away', service: `away-${number}`, auth: 'none' },
+      {
+        id: `canary-${number}`,
+        path: '/canary',
+        service: 'up',
+        auth: 'none',
+        canary: { service: 'other', percent: 50 }
+      }
+    ]
+  })
+  const { origin, admin, reconfigure } = await startGateway(t, config(0))
+  for (let number = 0; number < 4; number += 1) {
+    if (number > 0) t.match(await reconfigure(config(number)), { outcome: 'applied' })
+    for (const path of ['/stays', '/goes', '/away', '/canary'])
+      t.equal((await ask('GET', origin + path)).status, 200, path)
+  }
+  const text = async () => (await ask('GET', `${admin}/metrics`)).text
+  // The config before closes when its requests are over.
+  await eventually('the others are gone', async () => !/-[012]"/.test(await text()))
+  const left = await text()
+  for (const kind of ['route="route', 'limit="route:route', 'service="up', 'route="canary', 'service="away'])
+    t.match(left, `${kind}-3"`)
+  t.match(left, 'tollkeeper_requests_total{route="stays",method="GET",status="200"} 4', 'what stays goes on')
+  t.match(left, 'tollkeeper_limit_decisions_total{limit="route:stays",by="store",verdict="allowed"} 4')
 })
 
 t.test('a plugin that makes reasons up adds a thousand series and one', async (t) => {

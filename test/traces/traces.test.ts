@@ -1,7 +1,9 @@
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { loadGatewayConfig } from '../../app.ts'
 import { tracesOptionsWith } from '../../services/traces/check.ts'
 import { ask } from '../support/client.ts'
@@ -9,6 +11,7 @@ import { type Collector, type ReceivedSpan, startCollector } from '../support/co
 import { startGateway } from '../support/gateway.ts'
 import { eventually } from '../support/own-process.ts'
 import { closedPort, httpUpstream } from '../support/upstream.ts'
+import { closed, opened, wsUpstream } from '../support/websocket.ts'
 
 const trace = '0af7651916cd43dd8448eb211c80319c'
 const parent = 'b7ad6b7169203331'
@@ -145,6 +148,71 @@ t.test("a client's trace goes on, and what it says of sampling is done", async (
   t.equal(sampled?.tracestate, 'vendor=1')
   t.equal(collector.spans.filter(({ kind }) => kind === 2).length, 1, 'nothing else was sampled')
 })
+
+for (const transport of ['direct', 'http-proxy']) {
+  t.test(
+    `a WebSocket is a span of its handshake, and the trace goes on to the service, over ${transport}`,
+    async (t) => {
+      const { origin, collector, config, reconfigure } = await traced(t, {}, transport)
+      const service = await wsUpstream(t)
+      const heard: (string | undefined)[] = []
+      service.sockets.on('connection', (socket, { headers }) => {
+        heard.push(headers.traceparent as string | undefined)
+        socket.on('message', (data) => socket.send(data.toString()))
+      })
+      const services = { ...config.services, sockets: { nodes: [service.url], transport } }
+      const socketRoutes = [
+        { id: 'sockets', path: '/sockets/:room', service: 'sockets', auth: 'none' },
+        { id: 'members', path: '/members', service: 'sockets' }
+      ]
+      await reconfigure({ ...config, services, routes: [...config.routes, ...socketRoutes] })
+
+      // 1. One of somebody's trace: it is told of while it is open.
+      const headers = { traceparent: `00-${trace}-${parent}-01` }
+      const socket = new WebSocket(`${origin.replace('http', 'ws')}/sockets/a?token=in-the-query`, {
+        headers
+      })
+      await opened(socket)
+      socket.send('hello')
+      await once(socket, 'message')
+      const { server, client, steps } = await spansOf(collector, at('/sockets/a'))
+      t.match(server, {
+        name: 'GET /sockets/:room',
+        traceId: trace,
+        parentSpanId: parent,
+        status: { code: 0 }
+      })
+      t.same(server.attributes, {
+        'http.request.method': 'GET',
+        'http.route': '/sockets/:room',
+        'url.path': '/sockets/a',
+        'url.scheme': 'http',
+        'server.address': '127.0.0.1',
+        'http.response.status_code': 101
+      })
+      t.equal(client.length, 1)
+      t.match(client[0], { name: 'GET', parentSpanId: server.spanId, status: { code: 0 } })
+      t.match(client[0]?.attributes, { 'tollkeeper.service': 'sockets', 'http.response.status_code': 101 })
+      for (const step of steps) t.equal(step.parentSpanId, server.spanId)
+      t.same(heard, [`00-${trace}-${client[0]?.spanId}-01`])
+      t.notOk(collector.text().includes('in-the-query'))
+      socket.close()
+      await closed(socket)
+
+      // 2. One that is refused is a refused request.
+      const refused = new WebSocket(`${origin.replace('http', 'ws')}/members`)
+      await t.rejects(opened(refused), /401/)
+      const other = await spansOf(collector, at('/members'))
+      t.match(other.server.attributes, {
+        'http.route': '/members',
+        'http.response.status_code': 401,
+        'error.type': 'UNAUTHENTICATED'
+      })
+      t.equal(other.client.length, 0)
+      t.equal(collector.spans.filter(at('/sockets/a')).length, 1, 'its end is no other span')
+    }
+  )
+}
 
 t.test('refusals and failures are told by their codes', async (t) => {
   const { origin, collector, ports } = await traced(t)

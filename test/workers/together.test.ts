@@ -117,19 +117,19 @@ t.test('one call of the admin API is for all of them', async (t) => {
   const { revisions } = JSON.parse(body) as { revisions: { by: string }[] }
   t.equal(revisions.length, 2)
 
-  // 3. By a signal as well.
-  writeFileSync(path, moved('third'))
-  site.running.child.kill('SIGHUP')
-  await eventually('both have it', async () =>
-    (await answers(site, '/third/x', 4)).every(({ status }) => status === 200)
-  )
-
-  // 4. Metrics are of both.
+  // 3. Metrics are of both.
   const asked = (await site.admin('GET', '/metrics')).body
   t.match(asked, /^tollkeeper_requests_total\{route="second",method="GET",status="200"\} 6$/m)
   t.match(asked, /^tollkeeper_config_last_reload_successful 1$/m)
   t.match(asked, /^# TYPE tollkeeper_requests_total counter$/m)
   t.match(asked, /^tollkeeper_request_duration_seconds_count\{route="second"\} 6$/m)
+
+  // 4. By a signal as well.
+  writeFileSync(path, moved('third'))
+  site.running.child.kill('SIGHUP')
+  await eventually('both have it', async () =>
+    (await answers(site, '/third/x', 4)).every(({ status }) => status === 200)
+  )
 
   // 5. And what the number of them is, is settled when they start.
   writeFileSync(path, site.text({ workers: 3 }))

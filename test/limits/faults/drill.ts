@@ -1,5 +1,14 @@
+import {
+  accepted,
+  clock,
+  due,
+  percentile,
+  type Sample,
+  type Span,
+  type Stream,
+  within
+} from '../../support/load/sample.ts'
 import { type Fault, forbidden } from './faults.ts'
-import { accepted, clock, due, percentile, type Sample, type Span, type Stream, within } from './sample.ts'
 import { away, decidedAlone, limit, type Site, turns } from './site.ts'
 
 /** What goes to a site while a fault is tried; requests four times as many as are let through to the first. */

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
+import type { Sample, Span } from '../../support/load/sample.ts'
+import { within } from '../../support/load/sample.ts'
 import { type Drill, type Figures, figuresOf, inWords } from './drill.ts'
-import type { Sample, Span } from './sample.ts'
-import { within } from './sample.ts'
 
 /** Milliseconds within which every request is answered, come what may. */
 const soon = 1000

@@ -1,8 +1,8 @@
 import t from 'tap'
+import { clock, type Span, within } from '../../support/load/sample.ts'
 import { drill, healed, pause, streams } from './drill.ts'
 import { nobodyNotices, storeIsAway, storeIsBack } from './expectations.ts'
 import { type Fault, faults, forbidden } from './faults.ts'
-import { clock, type Span, within } from './sample.ts'
 import { known, startSite } from './site.ts'
 
 /** What happens on the way to a Redis that is well, and what else may answer there. */

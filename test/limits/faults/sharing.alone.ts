@@ -1,7 +1,7 @@
 import t from 'tap'
+import { accepted, due, mostWithin, percentile } from '../../support/load/sample.ts'
 import { pause } from './drill.ts'
 import { forbidden } from './faults.ts'
-import { accepted, due, mostWithin, percentile } from './sample.ts'
 import { known, limit, startSite, turns } from './site.ts'
 
 /** One limit, counted by several processes together, under four times the load for ten seconds. */

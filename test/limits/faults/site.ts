@@ -1,8 +1,8 @@
 import type { Test } from 'tap'
+import type { Teardown } from '../../support/load/listen.ts'
+import { type Load, startLoad } from '../../support/load/load.ts'
 import { type OwnProcess, startOwnProcess } from '../../support/own-process.ts'
 import { type RedisServer, startRedis } from '../../support/redis.ts'
-import type { Teardown } from './listen.ts'
-import { type Load, startLoad } from './load.ts'
 import { startWay, type Way } from './way.ts'
 
 /** The limit of every route of a site. */

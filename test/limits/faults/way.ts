@@ -1,5 +1,5 @@
 import { connect, createServer, type Socket } from 'node:net'
-import { listen, type Teardown } from './listen.ts'
+import { listen, type Teardown } from '../../support/load/listen.ts'
 
 /** How the way to Redis behaves. */
 export type Behaviour =

@@ -96,18 +96,19 @@ class Load {
     const { origins, streams, forbidden } = this.#work
     const gateway = number % origins.length
     const sent = clock()
+    const connection = this.#connectionTo(gateway)
     const note = (answer: string): void => {
       this.#samples.push({
         stream,
         gateway,
         sent,
         took: clock() - sent,
+        wasSent: connection !== undefined,
         status: Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1] ?? 0),
         retryAfter: /\r\nretry-after: *([^\r]*)/i.exec(answer)?.[1],
         leak: forbidden.find((text) => answer.includes(text))
       })
     }
-    const connection = this.#connectionTo(gateway)
     if (connection === undefined) {
       note('')
       return

@@ -1,6 +1,6 @@
 import type { AddressInfo, Server, Socket } from 'node:net'
 
-/** What of a test the parts of this room use: they serve a benchmark as well, which is none. */
+/** What of a test the parts of this room use: they serve benchmarks as well, which are none. */
 export interface Teardown {
   teardown(handler: () => unknown): void
 }

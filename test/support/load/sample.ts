@@ -26,6 +26,8 @@ export interface Sample {
   readonly took: number
   /** 0: none came within five seconds, or the connection broke. */
   readonly status: number
+  /** False: as many connections were open as may be, and it was not sent at all; the status is 0 as well. */
+  readonly wasSent: boolean
   readonly retryAfter: string | undefined
   /** What the answer had in it and may not. */
   readonly leak: string | undefined
