@@ -56,7 +56,9 @@ export async function startToll(
   })
 
   const deadline = Date.now() + (options.patience ?? 15_000)
+  // Its own word as well: another one may have got the port that was free a moment ago.
   const isReady = async (): Promise<boolean> =>
+    /\bserving\b/.test(output) &&
     output.split('| [running]').length > (options.processes ?? 0) &&
     (await answers(`http://${options.admin}/readyz`))
   while (!(await isReady())) {
