@@ -124,10 +124,10 @@ export async function outage(t: Teardown, fault: Fault, terms: OutageTerms): Pro
   }
 }
 
-/** Nothing more comes in, or all is there. */
+/** All is there, or nothing more has come for longer than a busy machine stands still. */
 async function isQuiet(lines: ReadonlySet<string>, sent: number): Promise<boolean> {
   const { size } = lines
-  await pause(300)
+  for (let looks = 0; looks < 30 && lines.size < sent && lines.size === size; looks += 1) await pause(100)
   return lines.size >= sent || lines.size === size
 }
 

@@ -1,5 +1,5 @@
-import t from 'tap'
-import { accepted, due, mostWithin, percentile } from '../../support/load/sample.ts'
+import t, { type Test } from 'tap'
+import { accepted, due, mostWithin, percentile, type Sample } from '../../support/load/sample.ts'
 import { pause } from './drill.ts'
 import { forbidden } from './faults.ts'
 import { known, limit, startSite, turns } from './site.ts'
@@ -7,9 +7,13 @@ import { known, limit, startSite, turns } from './site.ts'
 /** One limit, counted by several processes together, under four times the load for ten seconds. */
 const loadMs = 10_000
 
-for (const gateways of [2, 4]) {
-  t.test(`${gateways} processes let through what the limit says, all together`, async (t) => {
-    const site = await startSite(t, { gateways })
+/** A machine that stands still for so long that gateways do without their store shows nothing about what they count in it. */
+const attempts = 3
+
+/** What was answered while all gateways had their store all the time; of the last attempt in any case. */
+async function loaded(t: Test, gateways: number): Promise<readonly Sample[]> {
+  const site = await startSite(t, { gateways })
+  for (let attempt = 1; ; attempt += 1) {
     for (let look = 0; look < 100 && (await known(site)).some((count) => count !== gateways); look += 1)
       await pause(50)
     const date = Date.now()
@@ -23,7 +27,17 @@ for (const gateways of [2, 4]) {
     })
     await pause(loadMs)
     const samples = await site.load.end()
-    t.comment(`store lost: ${turns(site, date).join(', ') || 'never'}`)
+    const lost = turns(site, date)
+    const unsent = samples.filter(({ wasSent }) => !wasSent).length
+    t.comment(`store lost: ${lost.join(', ') || 'never'}; ${unsent} requests not sent by a busy machine`)
+    if ((lost.length === 0 && unsent === 0) || attempt === attempts) return samples
+    await pause(2000)
+  }
+}
+
+for (const gateways of [2, 4]) {
+  t.test(`${gateways} processes let through what the limit says, all together`, async (t) => {
+    const samples = await loaded(t, gateways)
     t.same(samples.filter(({ status }) => status !== 200 && status !== 429).slice(0, 3), [])
     for (const [stream, scope, least] of [
       [0, 'exact', 0.98],
