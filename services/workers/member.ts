@@ -31,6 +31,8 @@ export class WorkerFailed extends Error {
 export class Member implements Taker {
   readonly number: number
   state: WorkerState['state'] = 'starting'
+  /** Whether it takes clients: also while it is leaving, until it says no. */
+  isOpen = false
   /** What it has counted, as far as was heard last. */
   figures: Figures = []
   /** True once it serves, false when it ended before. */
@@ -85,6 +87,7 @@ export class Member implements Taker {
 
   noteServing(): void {
     if (this.state === 'starting') this.state = 'serving'
+    this.isOpen = true
     this.#served(true)
   }
 

@@ -204,7 +204,7 @@ export class Primary {
         break
       case 'taken':
         member.noteTaken(said.side)
-        if (said.side === 'public' && member.state === 'serving') this.#dispatcher.ready(member)
+        if (said.side === 'public' && member.isOpen) this.#dispatcher.ready(member)
         break
       case 'close':
         void this.#close(member, said)
@@ -251,7 +251,10 @@ export class Primary {
   async #close(member: Member, { side }: FromWorker & { kind: 'close' }): Promise<void> {
     const isFirst = member.state !== 'leaving'
     member.state = 'leaving'
-    this.#dispatcher.remove(member)
+    if (side === 'public') {
+      member.isOpen = false
+      this.#dispatcher.remove(member)
+    }
     if (this.#isLeaving) await this.#entrance.close(side)
     member.tell({ kind: 'closed', side })
     // It was asked to leave by somebody else.

@@ -71,13 +71,14 @@ t.test('a rolling restart of both: nothing fails, and the metrics forget nothing
 })
 
 t.test('SIGTERM of the whole: unready at once, everything finishes, 1001, exit code 0', async (t) => {
-  const site = await startSite(t, { shutdown: { delay: '3s', timeout: '3s' } })
+  const site = await startSite(t, { shutdown: { delay: '5s', timeout: '3s' } })
   const { codes, sockets } = await openSockets(t, site.origin, 4)
   const load = new Load(site.origin)
   await load.more(100)
   const pids = (await site.workers()).map(({ pid }) => pid)
   site.running.child.kill('SIGTERM')
-  await eventually('it says so', async () => (await site.admin('GET', '/readyz')).body === 'draining\n', 2500)
+  await eventually('it says so', async () => (await site.admin('GET', '/readyz')).body === 'draining\n', 4000)
+  await load.more(60)
   await load.stop()
   t.strictSame(load.failures, [], 'it still takes requests meanwhile')
   t.equal(await site.running.ended, 0)
