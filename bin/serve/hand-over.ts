@@ -24,14 +24,19 @@ export function handOver(asked: Promise<void>, succeed: () => Promise<number>): 
       return pid
     })
   }
+  let serving: Log | undefined
+  process.on('SIGUSR2', () => {
+    // Before it serves there is nothing to hand over, and the signal must not end it.
+    const log = serving
+    if (log === undefined) return
+    log.info('another process is started to take over')
+    upgrade().catch((error: Error) =>
+      log.error({ cause: error.message }, 'no other process took over; this one serves on')
+    )
+  })
   const left = async (log: Log): Promise<boolean> => {
+    serving = log
     void asked.then(() => leave(false))
-    process.on('SIGUSR2', () => {
-      log.info('another process is started to take over')
-      upgrade().catch((error: Error) =>
-        log.error({ cause: error.message }, 'no other process took over; this one serves on')
-      )
-    })
     const isSucceeded = await leaving
     log.info(
       isSucceeded
