@@ -57,7 +57,10 @@ export function runTollIn(t: Test, directory: string, args: readonly string[], e
     child.kill('SIGKILL')
     await ended
     // Other commands show a key to whoever made it.
-    if (isTimed(args)) keep(output.out + output.err)
+    if (isTimed(args)) {
+      keep(output.out + output.err)
+      if (!t.passing()) process.stderr.write(lastWords(args, output))
+    }
     keepFilesOf(directory)
     rmSync(directory, { recursive: true, force: true })
   })
@@ -76,6 +79,12 @@ export function runTollIn(t: Test, directory: string, args: readonly string[], e
     })
   return { child, directory, output, ended, seen }
 }
+
+/** What a gateway said before a test of it failed, as comments among the test's own lines. */
+const lastWords = (args: readonly string[], { out, err }: { out: string; err: string }): string =>
+  [`toll ${args.join(' ')} said last:`, ...`${out}${err}`.trimEnd().split('\n').slice(-30)]
+    .map((line) => `# ${line.slice(0, 400)}\n`)
+    .join('')
 
 /** Waits for the line that says where a gateway serves. */
 export async function serving(running: Running): Promise<{ origin: string; admin: string }> {

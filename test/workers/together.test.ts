@@ -5,8 +5,8 @@ import { eventually } from '../support/own-process.ts'
 import { usersFile } from '../support/users.ts'
 import { ask, type Site, startSite } from './site.ts'
 
-/** Which process has answered: ids of requests begin with something of its own. */
-const whoOf = (id: unknown): string => String(id).split('-')[0]!
+/** Which process has answered: ids of requests begin with something of its own, which may have a dash in it. */
+const whoOf = (id: unknown): string => String(id).replace(/-[^-]*$/, '')
 
 /** Answers to one request after the other, each over a connection of its own, with who gave them. */
 async function answers(site: Site, path: string, count: number) {
