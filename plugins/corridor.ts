@@ -155,14 +155,26 @@ export async function furnish(
     const placed: PlacedStep[] = []
     for (const { key, stepOf } of stepsOf) {
       const take = stepOf(fields as never)
-      if (take !== undefined)
-        placed.push({ key, take: stepTracer === undefined ? take : stepTracer.around(key, take) })
+      if (take !== undefined) placed.push({ key, take })
     }
-    if (stepTracer !== undefined) placed.push({ key: 'traces', take: stepTracer.last(route) })
-    steps.set(route, placed)
+    join(placed)
+    const traced = stepTracer && [
+      ...placed.map(({ key, take }) => ({ key, take: stepTracer.around(key, take) })),
+      { key: 'traces', take: stepTracer.last(route) }
+    ]
+    steps.set(route, traced ?? placed)
     if (pace.isDue) await pace.rest()
   }
   return steps
+}
+
+/** Lets a step that asks the store do the next one's part with it. A canary's choice between them refuses nobody. */
+function join(placed: readonly PlacedStep[]): void {
+  for (const [at, { take }] of placed.entries()) {
+    if (take.precedes === undefined) continue
+    const next = placed.slice(at + 1).find(({ key }) => key !== 'canary')
+    if (next?.take.ahead !== undefined) take.precedes(next.take.ahead)
+  }
 }
 
 /** Sends each request on its way: what was wrong with it from the start is thrown here, after every app-wide hook has seen it. */

@@ -4,6 +4,7 @@ import type { Problem } from '../errors.ts'
 import type { Holder } from '../services/identity/parts.ts'
 import type { Session } from '../services/identity/sessions/session.ts'
 import type { Limit } from '../services/limits/limit.ts'
+import type { Said } from '../services/limits/limits.ts'
 import type { Place } from '../services/limits/places.ts'
 import type { Messages } from '../services/logs/open.ts'
 import type { Sink } from '../services/logs/sink.ts'
@@ -45,7 +46,21 @@ export interface Step {
    * A step without it is not asked when a request is explained, nor is one that returns `not asked`.
    */
   readonly explain?: (request: FastifyRequest, note: Note) => Explained | Promise<Explained>
+  /** Set where the step can do its part while the one before it asks the store. */
+  readonly ahead?: Ahead
+  /** Told, while building, of the `ahead` of the step that follows, where nothing between them may refuse a request. */
+  readonly precedes?: (ahead: Ahead) => void
 }
+
+/**
+ * Counts a request of this principal in the operation that looks for `gate`, a key of the store, and only where that is there. Resolves with
+ * whether it is; undefined, at once or later, where the store was not asked or does not say.
+ */
+export type Ahead = (
+  request: FastifyRequest,
+  principal: Principal,
+  gate: string
+) => Promise<boolean | undefined> | undefined
 
 // biome-ignore lint/suspicious/noConfusingVoidType: most steps return nothing
 type Explained = void | 'not asked'
@@ -114,6 +129,8 @@ export interface Exchange {
   ownsCors: boolean
   /** Names of limits that would have refused the request and are in the shadow. */
   shadow: string | undefined
+  /** What a limit has said ahead of its step. */
+  counted: { readonly limit: Limit; readonly said: Said } | undefined
   /** What an upgrade was let in on (plugins/web-sockets.ts); its tunnel takes it over. */
   webSocket: WebSocketTerms | undefined
   /** performance.now() at the first byte of the request seen by the gateway. */

@@ -4,6 +4,7 @@ import type { Access } from '../../services/identity/access.ts'
 import { challenge } from '../../services/identity/challenge.ts'
 import { isSessionCookie } from '../../services/identity/cookies/cookie-sessions.ts'
 import type { Grant, Identity } from '../../services/identity/identity.ts'
+import type { Alongside } from '../../services/identity/judge.ts'
 import type { Credential, Holder, Refusal } from '../../services/identity/parts.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import { Untold } from '../plugin.ts'
@@ -11,7 +12,7 @@ import { CookieJar } from './cookie-jar.ts'
 import { foreign, OwnPage } from './own-page.ts'
 
 type Verdict = Holder | Refusal
-type Asked = Pick<Access, 'session' | 'audience' | 'onStale'>
+type Asked = Pick<Access, 'session' | 'audience' | 'onStale'> & Alongside
 
 /** Checks requests that come with the gateway's cookies, and renews the session behind them. */
 export class CookieStep {
@@ -34,7 +35,9 @@ export class CookieStep {
   ): Verdict | Promise<Verdict> {
     const proof = this.#ownPage.doubt(request)
     if (this.jar.renews && isSessionCookie(value)) return this.#renew(reply, value, proof, access)
-    const verdict = this.#identity.checkToken(value, access)
+    // Nothing is counted for a page that has to prove yet that it is ours.
+    const asked = proof === undefined ? access : { ...access, alongside: undefined }
+    const verdict = this.#identity.checkToken(value, asked)
     return verdict instanceof Promise
       ? verdict.then((later) => this.#settle(request, reply, later, proof, access))
       : this.#settle(request, reply, verdict, proof, access)

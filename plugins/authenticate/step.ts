@@ -6,7 +6,7 @@ import type { Credential, Holder, Refusal } from '../../services/identity/parts.
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { AccessClaims } from '../../services/identity/tokens/claims.ts'
 import type { Verified } from '../../services/identity/tokens/verifier.ts'
-import type { Note, Step } from '../plugin.ts'
+import type { Ahead, Note, Step } from '../plugin.ts'
 import { CookieStep } from './cookie-step.ts'
 import { credentialReader } from './credentials.ts'
 import { refused } from './refusals.ts'
@@ -20,17 +20,26 @@ export function authenticateStep(identity: Identity, access: Access, auth: AuthO
     if (credential === undefined && access.mode === 'required') throw missing(access.credentials)
     return credential
   }
+  let ahead: Ahead | undefined
   const step: Step = (request, reply) => {
     const credential = find(request)
     if (credential === undefined) return undefined
+    const asked =
+      ahead === undefined
+        ? access
+        : { ...access, alongside: (holder: Holder, gate: string) => ahead!(request, holder, gate) }
     const verdict =
       credential.kind === 'cookie'
-        ? cookies!.check(request, reply, credential.value, access)
-        : identity.check(credential, access)
+        ? cookies!.check(request, reply, credential.value, asked)
+        : identity.check(credential, asked)
     if (verdict instanceof Promise) return verdict.then((later) => admit(request, later))
     return admit(request, verdict)
   }
   return Object.assign(step, {
+    precedes(next: Ahead): void {
+      // Elsewhere the store is asked for a session too rarely for it to matter.
+      if (access.session === 'strict') ahead = next
+    },
     async explain(request: FastifyRequest, note: Note): Promise<void> {
       const { mode, credentials, session, audience } = access
       note({ mode, takes: credentials, session, audience, credential: 'none' })

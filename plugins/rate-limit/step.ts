@@ -3,7 +3,7 @@ import { toMilliseconds } from '../../config/units.ts'
 import type { Verdict } from '../../services/limits/bucket.ts'
 import type { Limit, Numbers } from '../../services/limits/limit.ts'
 import type { Limits, Said } from '../../services/limits/limits.ts'
-import type { Note, PlacedLimit, Step } from '../plugin.ts'
+import type { Ahead, Note, PlacedLimit, Step } from '../plugin.ts'
 import type { KeyOf } from '../request-key.ts'
 import { fieldsOf, refuse, type ShownLimit, show } from './fields.ts'
 
@@ -45,13 +45,29 @@ export function countingStep(limits: Limits, placed: Placed): ExplainedStep {
       limit.figures.refused.local += 1
       return settle(numbers, full, request, reply)
     }
-    const said = limits.take(limit, numbers, key)
+    const { counted } = request.exchange
+    const said = counted?.limit === limit ? counted.said : limits.take(limit, numbers, key)
     // Nothing to wait for, no promise.
     return said instanceof Promise
       ? said.then((later) => settle(numbers, later, request, reply))
       : settle(numbers, said, request, reply)
   }
+  const ahead: Ahead = (request, principal, gate) => {
+    const { exchange } = request
+    // Whose count it is depends on who asks; whether they may pass is not known before the store has answered.
+    exchange.principal = principal
+    const asked = limits.takeBehind(limit, limit.numbers(tierOf(request)), keyOf(request), gate)
+    exchange.principal = undefined
+    return asked?.then((said) => {
+      if (said === 'gone') return false
+      if (said === undefined) return undefined
+      exchange.counted = { limit, said }
+      return true
+    })
+  }
   return Object.assign(count, {
+    // Who may have to wait is counted when there is a place in the queue.
+    ...(mode === 'reject' && { ahead }),
     explain(request: FastifyRequest, tell: Note): 'not asked' {
       tell(facts(limits, placed, limit.numbers(tierOf(request)), request))
       // To look would be to count.
@@ -92,7 +108,9 @@ export function inOrder(steps: readonly ExplainedStep[]): ExplainedStep | undefi
     }
   }
   const step: Step = (request, reply) => from(0, request, reply)
+  const { ahead } = steps[0]!
   return Object.assign(step, {
+    ...(ahead !== undefined && { ahead }),
     async explain(request: FastifyRequest, tell: Note): Promise<'not asked'> {
       const all: Readonly<Record<string, unknown>>[] = []
       for (const { explain } of steps) await explain(request, (facts) => all.push(facts))

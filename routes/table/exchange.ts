@@ -101,6 +101,7 @@ function newExchange(raw: IncomingMessage, traceparent: string): Exchange {
     preflight: undefined,
     ownsCors: false,
     shadow: undefined,
+    counted: undefined,
     webSocket: undefined,
     startedAt: performance.now()
   }

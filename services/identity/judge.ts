@@ -4,10 +4,19 @@ import type { Credential, Holder, IdentityParts, Refusal } from './parts.ts'
 import { isSessionId } from './sessions/refresh-token.ts'
 import type { TokenWish, Verified } from './tokens/verifier.ts'
 
+/** What else the store is asked when it is asked for a session. */
+export interface Alongside {
+  /** Resolves with whether `gate`, the session's key in the store, is there; undefined where that has to be asked by itself. */
+  readonly alongside?:
+    | ((holder: Holder, gate: string) => Promise<boolean | undefined> | undefined)
+    | undefined
+}
+
 /** What a route asks of a credential. */
 export type Asked = Pick<Access, 'session'> &
   Partial<Pick<Access, 'onStale'>> &
-  TokenWish & {
+  TokenWish &
+  Alongside & {
     /** Nobody is let in by the answer. */
     readonly isQuestion?: boolean
   }
@@ -83,11 +92,16 @@ export class Judge {
     return idle >= access || now() - claims.iat * 1000 < idle || activity.isAwake(sid)
   }
 
-  async #ask(sid: string, verified: Verified, { session, onStale }: Asked): Promise<Verified | Refusal> {
-    const { sessions } = this.#parts
+  async #ask(
+    sid: string,
+    verified: Verified,
+    { session, onStale, alongside }: Asked
+  ): Promise<Verified | Refusal> {
+    const { sessions, sessionKeyOf } = this.#parts
     let exists: boolean
     try {
-      exists = await sessions.exists(sid)
+      const together = sessionKeyOf && (await alongside?.(verified, sessionKeyOf(sid)))
+      exists = together ?? (await sessions.exists(sid))
     } catch {
       // Who may pass while nobody knows what was revoked may do so while nobody knows who fell asleep.
       return session === 'revocable' && onStale === 'open' ? verified : 'store'

@@ -16,6 +16,7 @@ import type { Revocations } from './revocations/revocations.ts'
 import { Activity } from './sessions/activity.ts'
 import { openSessions } from './sessions/open.ts'
 import type { SessionProvider } from './sessions/provider.ts'
+import { Sessions } from './sessions/sessions.ts'
 import { Sweep } from './sessions/sweep.ts'
 import type { AuthOptions } from './slice.ts'
 import { Verifier } from './tokens/verifier.ts'
@@ -105,7 +106,8 @@ export async function createIdentity(
     const verifier = new Verifier(keys, own, now, issuers, audience)
     const times = { access, idle, now }
     const activity = new Activity(sessions, idle, now)
-    const stores = { sessions, activity, sweep: new Sweep(sessions, idle, warn), revocations }
+    const sessionKeyOf = sessions instanceof Sessions ? sessions.keyOf : undefined
+    const stores = { sessions, sessionKeyOf, activity, sweep: new Sweep(sessions, idle, warn), revocations }
     const lockOut = new LockOut(auth.lockout, { store, keys, now, warn })
     return new Identity({
       lockOut,

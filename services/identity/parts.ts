@@ -78,6 +78,8 @@ export interface IdentityParts {
   readonly issuers: readonly ForeignIssuer[]
   readonly verifier: Verifier
   readonly sessions: SessionProvider
+  /** Under which key the gateway's store has a session; undefined where another provider keeps them. */
+  readonly sessionKeyOf: ((sid: string) => string) | undefined
   readonly activity: Activity
   readonly sweep: Sweep
   readonly revocations: Revocations

@@ -11,6 +11,7 @@ import { type Place, Places } from './places.ts'
 import { Recent } from './recent.ts'
 import type { LimitOptions } from './slice.ts'
 import { Standby } from './standby.ts'
+import { type Answer, gone } from './take.ts'
 import { Turn } from './turn.ts'
 import type { Quota } from './window.ts'
 
@@ -121,6 +122,24 @@ export class Limits {
     return this.#ask(limit, numbers, place, counted)
   }
 
+  /**
+   * Counts one request as `take` does, and has the store say in the same operation whether something else is there, by its key: without it
+   * nothing is counted, and the answer is `gone`. Undefined, at once or later, where the store does not count this request.
+   */
+  takeBehind(limit: Limit, numbers: Numbers, key: string, gate: string): Promise<Said | 'gone'> | undefined {
+    const { counted } = numbers
+    const isAsked = limit.options.scope === 'exact' && counted !== undefined && this.#store.isWhole
+    if (!isAsked || this.#isAway) return undefined
+    const place = placeOf(limit.id, counted, key)
+    if (this.#knownRefusal(place) !== undefined) return undefined
+    const asked = performance.now()
+    return this.#turn
+      .ask(place, { numbers: counted, wanted: 1, gate })
+      .then((told) =>
+        told?.count === gone ? 'gone' : told && this.#conclude(limit, counted, place, told, asked)
+      )
+  }
+
   /** Counts units that a request turned out to have used beyond its cost. */
   charge(limit: Limit, numbers: Numbers, key: string, units: number): void {
     const counted = numbers.counted!
@@ -210,6 +229,10 @@ export class Limits {
     const asked = performance.now()
     const told = await this.#turn.ask(place, { numbers: counted, wanted: 1 })
     if (told === undefined) return this.#without(limit, numbers, place)
+    return this.#conclude(limit, counted, place, told, asked)
+  }
+
+  #conclude(limit: Limit, counted: Rate | Quota, place: string, told: Answer, asked: number): Verdict {
     if (told.count === 0) {
       const wait = counted.kind === 'rate' ? told.due - counted.patience : told.due
       const { remaining, resetMs } = told

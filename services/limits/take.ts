@@ -8,7 +8,12 @@ export interface Asked {
   readonly wanted: number
   /** Units are counted, not asked for: beyond what a request was let through for, or let through without the store. */
   readonly after?: 'answer' | 'absence'
+  /** A key that has to be there: without it nothing is counted, and the answer's count is `gone`. */
+  readonly gate?: string
 }
+
+/** The count where a gate is not there. */
+export const gone = -1
 
 export type Answer = Omit<Grant, 'time'>
 
@@ -36,13 +41,19 @@ export function argsOf(asked: readonly Asked[]): number[] {
   const args: number[] = []
   let run: Asked | undefined
   for (const one of asked) {
-    if (run?.numbers === one.numbers && run.wanted === one.wanted && run.after === one.after) {
+    if (
+      run?.numbers === one.numbers &&
+      run.wanted === one.wanted &&
+      run.after === one.after &&
+      (run.gate === undefined) === (one.gate === undefined)
+    ) {
       args[args.length - width]! += 1
       continue
     }
     run = one
-    const { numbers, wanted, after } = one
-    const kind = (numbers.kind === 'rate' ? 0 : 1) + (after === undefined ? 0 : after === 'answer' ? 2 : 4)
+    const { numbers, wanted, after, gate } = one
+    const used = after === undefined ? 0 : after === 'answer' ? 2 : 4
+    const kind = (numbers.kind === 'rate' ? 0 : 1) + used + (gate === undefined ? 0 : 8)
     if (numbers.kind === 'rate') {
       const { per, full, step, patience, ahead } = numbers
       args.push(1, kind, wanted, per, full, step, patience, ahead)
@@ -51,9 +62,15 @@ export function argsOf(asked: readonly Asked[]): number[] {
   return args
 }
 
+/** The keys of an operation: each question's own, after that of its gate where it has one. */
+export const keysOf = (keys: readonly string[], asked: readonly Asked[]): readonly string[] =>
+  asked.every(({ gate }) => gate === undefined)
+    ? keys
+    : keys.flatMap((key, at) => (asked[at]!.gate === undefined ? key : [asked[at]!.gate, key]))
+
 /**
- * Asks several buckets and windows in one operation, each by its key, one after the other. ARGV: eight numbers for each run of keys, as
- * `argsOf` writes them. The Lua is bucket.ts and window.ts line by line; test/limits/take.test.ts holds them together.
+ * Asks several buckets and windows in one operation, one after the other. KEYS as `keysOf` has them, ARGV eight numbers for each run of
+ * questions, as `argsOf` writes them. The Lua is bucket.ts and window.ts line by line; test/limits/take.test.ts holds them together.
  */
 export const takeWith = (clock: Clock): Operation<readonly Answer[]> => ({
   name: 'limits.take',
@@ -117,16 +134,26 @@ local function window(key, after, wanted, units, length, step)
   return 0, math.max(0, units - sum), free - now, reset
 end
 local answers = {}
-local key = 0
+local key, at = 0, 0
 for i = 1, #ARGV - ${width - 1}, ${width} do
   local a = {}
   for j = 1, ${width} do a[j] = tonumber(ARGV[i + j - 1]) end
-  local after = a[2] - a[2] % 2
+  local hasGate = a[2] >= 8
+  local after = a[2] % 8 - a[2] % 2
   local take = a[2] % 2 == 0 and bucket or window
-  for at = key * ${answerWidth}, (key + a[1] - 1) * ${answerWidth}, ${answerWidth} do
+  for _ = 1, a[1] do
     key = key + 1
-    local count, remaining, due, reset = take(KEYS[key], after, a[3], a[4], a[5], a[6], a[7], a[8])
+    local isOpen = true
+    if hasGate then
+      isOpen = redis.call('EXISTS', KEYS[key]) == 1
+      key = key + 1
+    end
+    local count, remaining, due, reset = ${gone}, 0, 0, 0
+    if isOpen then
+      count, remaining, due, reset = take(KEYS[key], after, a[3], a[4], a[5], a[6], a[7], a[8])
+    end
     answers[at + 1], answers[at + 2], answers[at + 3], answers[at + 4] = count, remaining, due, reset
+    at = at + ${answerWidth}
   end
 end
 return answers`,
@@ -137,15 +164,23 @@ return answers`,
     for (let from = 0, at = 0; from + width <= args.length; from += width) {
       const numbers = args.slice(from, from + width).map(Number)
       const [run = 0, kind = 0, wanted = 0, a = 0, b = 0, step = 0, patience = 0, ahead = 0] = numbers
-      const after = kind - (kind % 2)
-      for (const key of keys.slice(at, at + run)) {
+      const hasGate = kind >= 8
+      const after = (kind % 8) - (kind % 2)
+      for (let left = run; left > 0; left -= 1) {
+        const isOpen = !hasGate || tx.get(keys[at]!) !== undefined
+        if (hasGate) at += 1
+        const key = keys[at]!
+        at += 1
+        if (!isOpen) {
+          answers.push(gone, 0, 0, 0)
+          continue
+        }
         const { count, remaining, due, resetMs } =
           kind % 2 === 0
             ? askBucket(tx, key, now, after, wanted, { kind: 'rate', per: a, full: b, step, patience, ahead })
             : askWindow(tx, key, now, after, wanted, { kind: 'quota', units: a, window: b, step })
         answers.push(count, remaining, Math.trunc(due), resetMs)
       }
-      at += run
     }
     return answers
   },

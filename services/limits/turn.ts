@@ -1,5 +1,5 @@
 import type { Store } from '../store/store.ts'
-import { type Answer, type Asked, argsOf, takeOperation } from './take.ts'
+import { type Answer, type Asked, argsOf, keysOf, takeOperation } from './take.ts'
 
 /** Undefined when the store failed, or took too long. */
 export type Told = Answer | undefined
@@ -89,7 +89,7 @@ export class Turn {
     }
     wait()
     this.#store
-      .run(takeOperation, keys, argsOf(asked))
+      .run(takeOperation, keysOf(keys, asked), argsOf(asked))
       .then((answers) => {
         if (stage === 'over') return
         if (answers.length !== keys.length) throw new TypeError('The store answered something else.')

@@ -6,20 +6,23 @@ export interface Taker {
   hand(socket: Socket): boolean
 }
 
-/** Connections that wait for a worker, at most; the kernel's own queue holds about as many. */
-const mostWaiting = 1024
-
 /**
  * Hands connections to workers in turns. Each worker has one on its way at a time and says when it has it: one that is busy or stands still
  * gets none meanwhile, and one that dies takes no more than that with it. Where there is no worker they wait.
  */
 export class Dispatcher {
+  readonly #mostWaiting: number
   readonly #waiting: Socket[] = []
   readonly #ready: Taker[] = []
 
+  /** As many as can be handed over within about a second may wait. */
+  constructor(mostWaiting = 4096) {
+    this.#mostWaiting = mostWaiting
+  }
+
   /** Takes in a connection that nothing was read from. */
   add(socket: Socket): void {
-    if (this.#waiting.length >= mostWaiting) {
+    if (this.#waiting.length >= this.#mostWaiting) {
       socket.destroy()
       return
     }

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Taker } from './dispatcher.ts'
 import type { Side } from './entrance.ts'
 import type { Figures, FromWorker, Question, ToWorker, WorkerState } from './messages.ts'
@@ -15,6 +16,12 @@ export interface End {
   readonly code: number | null
   readonly signal: NodeJS.Signals | null
 }
+
+/**
+ * Milliseconds between two looks at a worker, and how long it may take to answer: it is asked twice, for a primary that stood still itself,
+ * with the whole machine, learns that time is over before it hears the answer. One that does not answer serves nobody.
+ */
+const heed = { every: 5000, first: 10_000, second: 5000 }
 
 /** The first worker did not start; it has said why. */
 export class WorkerFailed extends Error {
@@ -33,6 +40,8 @@ export class Member implements Taker {
   state: WorkerState['state'] = 'starting'
   /** Whether it takes clients: also while it is leaving, until it says no. */
   isOpen = false
+  /** How it came to its end, for whoever reads the log. */
+  ending = 'has ended by itself'
   /** What it has counted, as far as was heard last. */
   figures: Figures = []
   /** True once it serves, false when it ended before. */
@@ -42,6 +51,7 @@ export class Member implements Taker {
   readonly #child: ChildProcess
   readonly #since = new Date()
   readonly #pending = new Map<number, Pending>()
+  #hasEnded = false
   readonly #handed: Readonly<Record<Side, Socket[]>> = { public: [], admin: [] }
   #lastQuestion = 0
   #served: (doesIt: boolean) => void = () => {}
@@ -55,6 +65,7 @@ export class Member implements Taker {
     this.ended = new Promise((resolve) => {
       child.once('close', (code: number | null, signal: NodeJS.Signals | null) => {
         this.#served(false)
+        this.#hasEnded = true
         for (const { reject, timer } of this.#pending.values()) {
           clearTimeout(timer)
           reject(new Error('the worker has ended'))
@@ -89,6 +100,7 @@ export class Member implements Taker {
     if (this.state === 'starting') this.state = 'serving'
     this.isOpen = true
     this.#served(true)
+    void this.#heed()
   }
 
   tell(message: ToWorker): void {
@@ -124,6 +136,10 @@ export class Member implements Taker {
     this.#lastQuestion += 1
     const id = this.#lastQuestion
     return new Promise((resolve, reject) => {
+      if (this.#hasEnded) {
+        reject(new Error('the worker has ended'))
+        return
+      }
       const timer = setTimeout(() => {
         this.#pending.delete(id)
         reject(new Error('the worker does not answer'))
@@ -135,6 +151,23 @@ export class Member implements Taker {
 
   kill(): void {
     this.#child.kill('SIGKILL')
+  }
+
+  /** Ends it once it does not answer any more. */
+  async #heed(): Promise<void> {
+    const answers = (patience: number) =>
+      this.ask({ name: 'alive' }, patience).then(
+        () => true,
+        () => false
+      )
+    while (!this.#hasEnded) {
+      await sleep(heed.every, undefined, { ref: false })
+      if (this.#hasEnded || (await answers(heed.first)) || (await answers(heed.second))) continue
+      if (this.#hasEnded) return
+      this.ending = 'did not answer any more and was ended'
+      this.kill()
+      return
+    }
   }
 
   #settle({ id, value, fault }: FromWorker & { readonly kind: 'answer' }): void {

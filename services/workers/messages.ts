@@ -33,6 +33,7 @@ export function faultOf(error: unknown): ListenFault {
 
 /** What is asked of a worker. */
 export type Question =
+  | { readonly name: 'alive' }
   | { readonly name: 'figures' }
   | { readonly name: 'reload'; readonly reason: string; readonly by: string | undefined }
 

@@ -147,7 +147,7 @@ export class Primary {
     const facts = { worker: member.number, pid: member.about.pid, code, signal }
     if (code !== 0) this.#worst = 1
     if (member.state === 'serving') {
-      this.log.error(facts, 'a worker has ended by itself; another one takes its place')
+      this.log.error(facts, `a worker ${member.ending}; another one takes its place`)
       this.#shortLives = member.age < shortLife ? this.#shortLives + 1 : 0
       await this.#keep(member.number, this.#shortLives)
     } else if (code !== 0) this.log.warn(facts, 'a worker that was leaving has ended before it was done')

@@ -161,6 +161,10 @@ export class Worker implements Entrance, Crew {
   async #answer(id: number, question: Question): Promise<void> {
     const hands = this.#hands
     try {
+      if (question.name === 'alive') {
+        await this.#say({ kind: 'answer', id })
+        return
+      }
       if (hands === undefined) throw new Error('it has not started yet')
       const value = await (question.name === 'figures'
         ? hands.figures()

@@ -6,6 +6,8 @@ import {
   type Asked,
   argsOf,
   type Clock,
+  gone,
+  keysOf,
   takeOperation,
   takeWith
 } from '../../services/limits/take.ts'
@@ -265,6 +267,36 @@ t.test('questions asked together are answered one after the other, each by its o
     t.same(
       answers.map(({ count }) => count),
       wanted,
+      store.driver
+    )
+  }
+})
+
+t.test('behind a gate nothing is counted unless the gate is there', async (t) => {
+  const rate = slowRate({ qps: 1, slack: 2 })
+  const quota: Quota = { kind: 'quota', units: 3, window: 60_000_000, step: 1 }
+  const behind = (numbers: Rate | Quota, gate: string): Asked => ({ numbers, wanted: 1, gate })
+  const history: [key: string, asked: Asked, count: number, remaining: number][] = [
+    ['gates:a', behind(rate, 'gates:open'), 1, 2],
+    ['gates:a', behind(rate, 'gates:shut'), gone, 0],
+    ['gates:a', behind(rate, 'gates:open'), 1, 1],
+    ['gates:a', { numbers: rate, wanted: 1 }, 1, 0],
+    ['gates:a', behind(rate, 'gates:open'), 0, 0],
+    ['gates:b', behind(quota, 'gates:shut'), gone, 0],
+    ['gates:b', behind(quota, 'gates:open'), 1, 2],
+    ['gates:b', { numbers: quota, wanted: 1 }, 1, 1]
+  ]
+  const asked = history.map(([, one]) => one)
+  const keys = keysOf(
+    history.map(([key]) => key),
+    asked
+  )
+  for (const store of [redis, embedded]) {
+    await store.set('gates:open', 'here')
+    const answers = await store.run(operation, keys, [...argsOf(asked), start])
+    t.same(
+      answers.map(({ count, remaining }) => [count, remaining]),
+      history.map(([, , count, remaining]) => [count, remaining]),
       store.driver
     )
   }

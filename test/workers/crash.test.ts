@@ -39,6 +39,18 @@ t.test('all workers killed at once: connections wait for the next ones', async (
   await renewed(site, pids)
 })
 
+t.test('a worker that stands still is replaced, and what waited for it is served', async (t) => {
+  const site = await startSite(t)
+  const [first] = await site.workers()
+  process.kill(first!.pid, 'SIGSTOP')
+  // Every second connection would have been for the one that stands still; it is given one of them.
+  const answers = await Promise.all(Array.from({ length: 20 }, () => ask(`${site.origin}/waits`)))
+  t.strictSame([...new Set(answers.map(({ statusCode }) => statusCode))], [200])
+  await renewed(site, [first!.pid])
+  const [told] = site.log().filter(({ msg }) => /did not answer any more and was ended/.test(String(msg)))
+  t.match(told, { level: 'error', worker: 1, pid: first!.pid, signal: 'SIGKILL' })
+})
+
 t.test('who takes the place of another serves what was served, whatever the file says now', async (t) => {
   const site = await startSite(t)
   const path = join(site.running.directory, 'gateway.config.json')

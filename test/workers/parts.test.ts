@@ -30,7 +30,7 @@ const mostAtOnce = 100
 
 t.test('each taker has one connection on its way, and what nobody takes waits', async (t) => {
   // 1. Real connections, so many that the last ones find no room.
-  const dispatcher = new Dispatcher()
+  const dispatcher = new Dispatcher(1024)
   const server = createServer({ pauseOnConnect: true }, (socket) => dispatcher.add(socket)).listen(
     0,
     '127.0.0.1'

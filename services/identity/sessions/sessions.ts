@@ -123,8 +123,11 @@ export class Sessions implements SessionProvider {
     return ended
   }
 
+  /** Where the store has a session. */
+  readonly keyOf = (sid: string): string => sessionKey(userHashOf(sid), sid)
+
   exists(sid: string): Promise<boolean> {
-    return this.#existing.ask(sessionKey(userHashOf(sid), sid))
+    return this.#existing.ask(this.keyOf(sid))
   }
 
   read(sid: string): Promise<SessionRecord | undefined> {
