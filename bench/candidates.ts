@@ -49,6 +49,7 @@ export const candidates = (root: string, peers: string, current = ''): readonly 
   { name: 'HAProxy', needs: 'haproxy', gates: ['none'], launch: haproxy },
   { name: 'Caddy', needs: 'caddy', gates: ['none'], launch: caddy },
   { name: 'naive Fastify', needs: 'nothing', gates: all, launch: node(join(root, 'bench/peers/naive.mjs')) },
+  { name: 'bare Node', needs: 'nothing', gates: all, launch: node(join(root, 'bench/peers/bare.mjs')) },
   { name: 'fast-gateway', needs: 'peers', gates: ['none'], launch: node(join(peers, 'fast-gateway.mjs')) },
   { name: 'http-proxy-3', needs: 'peers', gates: ['none'], launch: node(join(peers, 'http-proxy-3.mjs')) },
   { name: 'Tollkeeper', needs: 'nothing', gates: all, launch: (setting) => tollkeeper(root, setting) },
