@@ -8,7 +8,9 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  truncateSync
+  truncateSync,
+  utimesSync,
+  writeFileSync
 } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -56,6 +58,40 @@ t.test('a file that would grow too large is renamed, and so many are kept', asyn
   await again.deliver(lines('line 9'))
   await again.close()
   t.equal(readFileSync(`${path}.1`, 'utf8'), 'line 7\nline 8\n')
+})
+
+t.test('several that write to one file and rotate it lose no line of each other', async (t) => {
+  const directory = t.testdir()
+  const deliveries = [1, 2, 3, 4].map(
+    () => new FileDelivery({ path: 'a.log', maxSize: '60B', keep: 1000 }, directory)
+  )
+  await Promise.all(
+    deliveries.map(async (delivery, who) => {
+      for (let number = 0; number < 100; number += 1)
+        await delivery.deliver(lines(`line ${number} of ${who}`))
+      await delivery.close()
+    })
+  )
+  const written = readdirSync(directory).flatMap((name) =>
+    readFileSync(join(directory, name), 'utf8').trimEnd().split('\n')
+  )
+  t.equal(new Set(written).size, 400)
+  t.equal(written.length, 400)
+  t.ok(readdirSync(directory).length > 5)
+})
+
+t.test('the mark of one that was killed while it rotated keeps nobody from it for long', async (t) => {
+  const directory = t.testdir()
+  const mark = join(directory, 'a.log.rotating')
+  const delivery = new FileDelivery({ path: 'a.log', maxSize: '20B', keep: 2 }, directory)
+  writeFileSync(mark, '')
+  for (const number of [1, 2, 3]) await delivery.deliver(lines(`line ${number}`))
+  t.equal(readFileSync(join(directory, 'a.log'), 'utf8'), 'line 1\nline 2\nline 3\n', 'somebody may be at it')
+  utimesSync(mark, 0, 0)
+  for (const number of [4, 5]) await delivery.deliver(lines(`line ${number}`))
+  await delivery.close()
+  t.same(readdirSync(directory).sort(), ['a.log', 'a.log.1'])
+  t.equal(readFileSync(join(directory, 'a.log'), 'utf8'), 'line 5\n')
 })
 
 t.test('a file that others rotate is opened anew, without a signal', async (t) => {

@@ -2,10 +2,10 @@ import { execFileSync, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { isAlive } from '../runtime/processes.ts'
 import { root } from '../support/console.ts'
+import { eventually } from '../support/own-process.ts'
 import { makeSandbox } from '../support/sandbox.ts'
 import { startToll } from '../support/toll.ts'
 
@@ -57,7 +57,7 @@ t.test('the demo ends with the shell that `npm start` runs it in, which passes n
   const box = await makeSandbox(t, Object.fromEntries(files.map((file) => [file, file])))
   const ready = `http://${box.at('127.0.0.1:8082')}/readyz`
   const isServing = (): Promise<boolean> =>
-    fetch(ready).then(
+    fetch(ready, { signal: AbortSignal.timeout(1000) }).then(
       (response) => response.ok,
       () => false
     )
@@ -68,9 +68,9 @@ t.test('the demo ends with the shell that `npm start` runs it in, which passes n
   })
   t.teardown(() => shell.kill('SIGKILL'))
 
-  while (!(await isServing())) await sleep(50)
+  await eventually('it serves', isServing, 60_000)
   shell.kill('SIGTERM')
-  while (await isServing()) await sleep(50)
+  await eventually('it has ended', async () => !(await isServing()), 30_000)
   t.pass('it has ended')
 })
 

@@ -39,7 +39,7 @@ export class FileDelivery implements Delivery {
     const bytes = Buffer.from(batch.map(({ text }) => `${text}\n`).join(''))
     if (this.#maxSize > 0 && this.#size > 0 && this.#size + bytes.length > this.#maxSize) {
       await this.close()
-      await rotate(this.#path, this.#keep)
+      await rotate(this.#path, { keep: this.#keep, maxSize: this.#maxSize, more: bytes.length })
       file = await this.#current()
     }
     await this.#append(file, bytes)
