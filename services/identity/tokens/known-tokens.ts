@@ -37,7 +37,9 @@ export class KnownTokens {
     while (this.#known.size >= maxTokens || (this.#length > maxLength && this.#known.size > 0)) {
       this.#remove(this.#known.keys().next().value as string)
     }
-    this.#known.set(tailOf(token), { ...known, token })
+    const { verified, issuer, generation } = known
+    // Not spread, for the sake of its shape; see freezeVerified.
+    this.#known.set(tailOf(token), { verified, issuer, generation, token })
   }
 
   forget(token: string): void {

@@ -45,11 +45,15 @@ export class OwnIssuer implements TokenIssuer {
   }
 }
 
-/** Freezes it with all it holds, but for its notes. */
-export function freezeVerified(verified: Verified): Verified {
-  deepFreeze(verified.claims)
-  Object.freeze(verified.scopes)
-  return Object.freeze({ ...verified, verifiedAt: performance.now(), notes: new HolderNotes() })
+/**
+ * Freezes it with all it holds, but for its notes. Member by member: what is spread with more behind it has a shape of its own in Node 20,
+ * and what is read of a thousand holders with a thousand shapes is looked up slowly, several times a request.
+ */
+export function freezeVerified({ subject, session, scopes, claims, kid, isOwn }: Verified): Verified {
+  deepFreeze(claims)
+  Object.freeze(scopes)
+  const verifiedAt = performance.now()
+  return Object.freeze({ subject, session, scopes, claims, kid, isOwn, verifiedAt, notes: new HolderNotes() })
 }
 
 function deepFreeze(value: JSONObject): void {
