@@ -1,3 +1,4 @@
+import { atEndOfTurn } from '../../services/transport/end-of-turn.ts'
 import type { Sent } from '../../services/transport/transport.ts'
 import type { OwnHeaders } from './answer-headers.ts'
 import { harmlessTrailers, isEndless } from './answer-headers.ts'
@@ -19,9 +20,17 @@ export class DirectCall extends Call {
   }
 
   onWhole(status: number, reason: string, headers: string[], body: string): void {
-    this.#writeHead(status, reason, headers)
-    this.isOver = true
-    this.#end(body)
+    atEndOfTurn(() => {
+      // The client may have left meanwhile, or may not go on.
+      if (this.isOver) return
+      this.isOver = true
+      try {
+        this.#writeHead(status, reason, headers)
+        this.#end(body)
+      } catch (cause) {
+        this.onFailure({ kind: 'broken', reason: 'writer', isUnsent: false, cause })
+      }
+    })
   }
 
   onHead(status: number, reason: string, headers: string[]): void {

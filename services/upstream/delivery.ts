@@ -1,4 +1,5 @@
 import { Attempt, type AttemptOwner, type Setback } from '../transport/attempt.ts'
+import { atEndOfTurn } from '../transport/end-of-turn.ts'
 import type { AnswerSink, Failure, Outgoing, Sent } from '../transport/transport.ts'
 import { maxKept } from '../transport/upload.ts'
 import { isFault } from './fault.ts'
@@ -48,7 +49,9 @@ export class Delivery implements AttemptOwner {
     const attempt = new Attempt(outgoing, sink, this)
     this.#attempt = attempt
     this.#enter(node)
-    attempt.start(node.client, this.#maxIdle)
+    atEndOfTurn(() => {
+      if (!attempt.isOver) attempt.start(node.client, this.#maxIdle)
+    })
     return attempt
   }
 
