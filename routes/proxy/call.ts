@@ -136,10 +136,14 @@ export abstract class Call implements PoolRequest, AnswerSink, OpenExchange, Pla
     return this.plan.hidesCookies
   }
 
-  /** Notes that the answer has begun. */
+  /** Notes that an answer is there. */
+  protected arrive(): void {
+    this.request.exchange.upstreamTime = performance.now() - this.#sentAt
+  }
+
+  /** Notes that the client's answer begins. */
   protected begin(headers: readonly string[]): void {
     const { exchange, raw } = this.request
-    exchange.upstreamTime = performance.now() - this.#sentAt
     this.headers = headers
     exchange.onAnswer?.(headers)
     this.isBegun = true

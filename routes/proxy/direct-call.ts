@@ -20,6 +20,7 @@ export class DirectCall extends Call {
   }
 
   onWhole(status: number, reason: string, headers: string[], body: string): void {
+    this.arrive()
     atEndOfTurn(() => {
       // The client may have left meanwhile, or may not go on.
       if (this.isOver) return
@@ -35,6 +36,7 @@ export class DirectCall extends Call {
 
   onHead(status: number, reason: string, headers: string[]): void {
     const { plan } = this
+    this.arrive()
     this.#writeHead(status, reason, headers)
     if (plan.endsWithToken && this.request.exchange.principal !== undefined && isEndless(headers)) {
       plan.open.endWithToken(this)

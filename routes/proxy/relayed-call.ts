@@ -33,6 +33,7 @@ export class RelayedCall extends Call {
 
   onHead(status: number, reason: string, headers: string[]): void {
     const { plan, reply } = this
+    this.arrive()
     const own = reply.getHeaders() as OwnHeaders
     const written = plan.answerHeaders.write(status, headers, own, this)
     this.begin(headers)
