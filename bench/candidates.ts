@@ -82,7 +82,8 @@ function tollkeeper(root: string, { workspace, gate, routes }: Setting): Launch 
   const auth =
     gate === 'none' ? 'none' : { mode: 'required', session: gate === 'token' ? 'stateless' : 'revocable' }
   const limit = hasSession(gate) && {
-    limit: { qps: 1_000_000, slack: 100_000, by: 'subject', scope: scopes[gate] }
+    // One that nobody reaches, with a burst that takes ten seconds to come back.
+    limit: { qps: 1000, slack: 10_000, by: 'subject', scope: scopes[gate] }
   }
   const config = {
     listen: { public: `127.0.0.1:${ports.gateway}`, admin: `127.0.0.1:${ports.admin}` },

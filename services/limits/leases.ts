@@ -2,18 +2,28 @@ import type { Rate, Verdict } from './bucket.ts'
 import { Recent } from './recent.ts'
 import type { Told } from './turn.ts'
 
-/** Microseconds: how far ahead a stretch of the schedule may reach, where the bucket has as much slack to spare. */
+/** Microseconds: how far ahead of the clock a stretch of the schedule may reach, where the bucket has as much slack to spare. */
 const horizon = 50_000
+/** The part of a bucket that is held back for what gateways have in stock, and the most of it in microseconds; never less than the horizon. */
+const heldBack = { part: 1 / 8, most: 1_000_000 }
 /** Requests in one lease at most. */
 const most = 10_000
 /** Rounds after which a request that still finds nothing is refused. */
 const rounds = 3
 
-/** The same rate as the store counts it for leases: what a gateway may hold on to is taken off what the bucket holds. */
-export function leasedRate(rate: Rate): Rate {
-  // Of a slow rate there is nothing to take in stock.
-  const reach = rate.step >= horizon ? 0 : Math.min(horizon, Math.max(0, rate.full - rate.step))
-  return { ...rate, full: rate.full - reach, patience: reach, ahead: Math.max(reach, rate.ahead) }
+/** A rate as the store counts it for leases. */
+export interface LeasedRate extends Rate {
+  /** Microseconds after it is due until when a unit may be used: what the bucket holds, and what is held back of it. */
+  readonly life: number
+}
+
+/** The same rate for leases: what gateways may hold on to is taken off what the bucket holds. */
+export function leasedRate(rate: Rate): LeasedRate {
+  const wanted = Math.max(horizon, Math.min(heldBack.most, Math.floor(rate.full * heldBack.part)))
+  // Of a slow rate with a small bucket there is nothing to take in stock.
+  const back = rate.step >= wanted ? 0 : Math.min(wanted, Math.max(0, rate.full - rate.step))
+  const patience = Math.min(horizon, back)
+  return { ...rate, full: rate.full - back, patience, ahead: Math.max(patience, rate.ahead), life: rate.full }
 }
 
 /** Units in stock that are due one after the other. Times in microseconds of this process's clock. */
@@ -42,12 +52,12 @@ interface Lease {
 }
 
 /** Asks the store for a number of requests. */
-export type Ask = (key: string, rate: Rate, wanted: number) => Promise<Told>
+export type Ask = (key: string, rate: LeasedRate, wanted: number) => Promise<Told>
 
 /**
  * Requests taken from the store in stock, so that most of them ask nobody. A lease is a stretch of the bucket's own schedule: units that
  * are due at moments which are nobody else's. So all gateways together never use more than the bucket lets out; what a gateway takes and
- * does not use is lost, which is why it takes no more than it used in the last 50 ms.
+ * does not use is lost, which is why it takes no more than it used in as much time as may be held back.
  */
 export class Leases {
   readonly #leases = new Recent<Lease>()
@@ -61,9 +71,9 @@ export class Leases {
   }
 
   /** Undefined when the store has to be asked and does not tell. `rate` is what `leasedRate` made. */
-  take(key: string, rate: Rate): Verdict | Promise<Verdict | undefined> {
+  take(key: string, rate: LeasedRate): Verdict | Promise<Verdict | undefined> {
     const lease = this.#leases.get(key) ?? this.#begin(key)
-    this.#count(lease)
+    this.#count(lease, rate)
     const verdict = this.#fromStock(lease, rate)
     if (verdict === undefined) return this.#wait(key, lease, rate)
     // Early enough for nobody to have to wait.
@@ -77,7 +87,7 @@ export class Leases {
     this.#leases.clear()
   }
 
-  async #wait(key: string, lease: Lease, rate: Rate): Promise<Verdict | undefined> {
+  async #wait(key: string, lease: Lease, rate: LeasedRate): Promise<Verdict | undefined> {
     for (let round = 0; round < rounds; round += 1) {
       if (!(await this.#refill(key, lease, rate))) return undefined
       const verdict = this.#fromStock(lease, rate)
@@ -88,7 +98,7 @@ export class Leases {
   }
 
   /** Undefined when the stock cannot tell. */
-  #fromStock(lease: Lease, rate: Rate): Verdict | undefined {
+  #fromStock(lease: Lease, rate: LeasedRate): Verdict | undefined {
     const now = this.#now() * 1000
     const next = nextOf(lease, rate, now)
     if (next !== undefined && next.due <= now) {
@@ -107,14 +117,14 @@ export class Leases {
   }
 
   /** One question at a time for each key, whoever wants to know; false when the store does not tell. */
-  #refill(key: string, lease: Lease, rate: Rate): Promise<boolean> {
+  #refill(key: string, lease: Lease, rate: LeasedRate): Promise<boolean> {
     lease.asking ??= this.#fetch(key, lease, rate).finally(() => {
       lease.asking = undefined
     })
     return lease.asking
   }
 
-  async #fetch(key: string, lease: Lease, rate: Rate): Promise<boolean> {
+  async #fetch(key: string, lease: Lease, rate: LeasedRate): Promise<boolean> {
     const asked = this.#now() * 1000
     const told = await this.#ask(key, rate, Math.max(1, wantedBy(lease) - countIn(lease)))
     if (told === undefined) return false
@@ -142,8 +152,8 @@ export class Leases {
     return lease
   }
 
-  #count(lease: Lease): void {
-    const part = Math.floor((this.#now() * 1000) / horizon)
+  #count(lease: Lease, { life, full }: LeasedRate): void {
+    const part = Math.floor((this.#now() * 1000) / Math.max(horizon, life - full))
     if (part !== lease.part) {
       lease.before = part === lease.part + 1 ? lease.demand : 0
       lease.demand = 0
@@ -165,9 +175,9 @@ function countIn({ stock }: Lease): number {
 }
 
 /** The stretch to use next; what is used up is dropped, and what would no longer be there in a bucket that nobody has leases of. */
-function nextOf({ stock }: Lease, { step, full, patience }: Rate, now: number): Stretch | undefined {
+function nextOf({ stock }: Lease, { step, life }: LeasedRate, now: number): Stretch | undefined {
   for (let next = stock[0]; next !== undefined; next = stock[0]) {
-    const late = now + next.lag - next.due - full - patience
+    const late = now + next.lag - next.due - life
     if (late > 0) {
       const lost = Math.min(next.count, Math.ceil(late / step))
       next.count -= lost

@@ -1,6 +1,6 @@
 import { toMilliseconds } from '../../config/units.ts'
 import { type Rate, rateOf, shareOfRate } from './bucket.ts'
-import { leasedRate } from './leases.ts'
+import { type LeasedRate, leasedRate } from './leases.ts'
 import { defaultSlack, defaultWindow, type LimitOptions, type Numbers as NumberOptions } from './slice.ts'
 import { type Quota, shareOfQuota } from './window.ts'
 
@@ -10,7 +10,7 @@ export interface Numbers {
   /** Undefined for a limit of requests under way. */
   readonly counted: Rate | Quota | undefined
   /** The same as leases count it. */
-  readonly leased: Rate | undefined
+  readonly leased: LeasedRate | undefined
   /** What this gateway lets through alone while the store is away. */
   share(gateways: number): Rate | Quota
 }

@@ -4,7 +4,7 @@ import type { Store } from '../store/store.ts'
 import { type Rate, type Verdict, verdictOf } from './bucket.ts'
 import type { LimitChanges } from './changes.ts'
 import { Concurrency, type Hold, type Refused } from './concurrency/concurrency.ts'
-import { Leases } from './leases.ts'
+import { type LeasedRate, Leases } from './leases.ts'
 import { Limit, type LimitFigures, type Numbers, newFigures, type Source } from './limit.ts'
 import { LocalCounts } from './local.ts'
 import { type Place, Places } from './places.ts'
@@ -256,7 +256,7 @@ export class Limits {
     }
   }
 
-  #lease(limit: Limit, numbers: Numbers, place: string, rate: Rate): Said | Promise<Said> {
+  #lease(limit: Limit, numbers: Numbers, place: string, rate: LeasedRate): Said | Promise<Said> {
     const verdict = this.#leases.take(place, rate)
     if (!(verdict instanceof Promise)) return this.#note(limit, 'lease', verdict)
     return verdict.then((later) =>

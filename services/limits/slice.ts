@@ -63,7 +63,7 @@ const limit = {
       }),
       Type.Literal('leased', {
         description:
-          'The same limit for all gateways together, but each takes units in stock for some 50 ms: most requests ask nobody. Only with `qps`.'
+          'The same limit for all gateways together, but each takes units in stock: most requests ask nobody where the burst is large. Only with `qps`.'
       }),
       Type.Literal('local', {
         description: 'Each process counts for itself and lets that many through, without a store.'

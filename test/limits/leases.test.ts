@@ -82,7 +82,9 @@ for (const [seed, site] of [
   { gateways: 4, qps: 100, slack: 0, offered: 400, wayToStore: 5 },
   { gateways: 4, qps: 1000, slack: 100, offered: 4000, wayToStore: 3 },
   { gateways: 3, qps: 20, slack: 40, offered: 80, wayToStore: 15 },
-  { gateways: 8, qps: 5, slack: 0, offered: 100, wayToStore: 2 }
+  { gateways: 8, qps: 5, slack: 0, offered: 100, wayToStore: 2 },
+  { gateways: 4, qps: 100, slack: 500, offered: 400, wayToStore: 5 },
+  { gateways: 3, qps: 10, slack: 40, offered: 40, wayToStore: 5 }
 ].entries()) {
   const { gateways, qps, slack, offered } = site
   t.test(`${gateways} gateways, ${offered} for ${qps} a second and ${slack} more`, async (t) => {
@@ -145,3 +147,25 @@ for (const way of [0, 30]) {
     }
   )
 }
+
+t.test('a client far below a limit with a large burst asks once for many requests', async (t) => {
+  let now = 0
+  let bucket: number | undefined
+  let asks = 0
+  const rate = leasedRate(rateOf({ qps: 100, slack: 1000 }))
+  const leases = new Leases(
+    async (_key, numbers, wanted) => {
+      asks += 1
+      const { time, ...answer } = grant(bucket, now * 1000 + 1e12, numbers, wanted)
+      if (answer.count > 0) bucket = time
+      return answer
+    },
+    () => now
+  )
+  for (let request = 0; request < 200; request += 1) {
+    now += 50
+    t.match(await leases.take('key', rate), { allowed: true })
+    await settled()
+  }
+  t.ok(asks < 40, `${asks} questions for 200 requests at 20 a second`)
+})
