@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { flat } from '../services/flat.ts'
 import { openSinks } from '../services/logs/open.ts'
 import { sinksSchema } from '../services/logs/slice.ts'
 import { withoutTokens } from '../services/logs/tokens.ts'
@@ -42,7 +43,7 @@ export const accessLog = definePlugin({
     // What a route's lines have in common, written once.
     const places = new ByRoute<string>()
     const placeOf = (route: RouteInfo): string => {
-      const place = `,"route":"${escaped(route.id)}","service":"${escaped(route.service)}"`
+      const place = flat(`,"route":"${escaped(route.id)}","service":"${escaped(route.service)}"`)
       places.set(route, place)
       return place
     }
@@ -81,7 +82,7 @@ function detoured({ id }: RouteInfo, { service, side, fallback }: Detour): strin
 function who(principal: Principal): string {
   const { notes } = principal
   if (notes === undefined) return written(principal)
-  if (notes.logged === '') notes.logged = written(principal)
+  if (notes.logged === '') notes.logged = flat(written(principal))
   return notes.logged
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { flat } from '../services/flat.ts'
 import { cookieOf } from '../services/identity/users/device.ts'
 import { keyPart, networkOf } from '../services/limits/subject.ts'
 
@@ -33,8 +34,12 @@ const byAll = (keys: readonly KeyOf[]): KeyOf => {
 const byAddress: KeyOf = ({ exchange }) => `ip:${networkOf(exchange.client)}`
 
 const bySubject: KeyOf = (request) => {
-  const subject = request.exchange.principal?.subject
-  return subject === undefined ? byAddress(request) : `sub${keyPart(subject)}`
+  const { principal } = request.exchange
+  if (principal === undefined) return byAddress(request)
+  const { subject, notes } = principal
+  if (notes === undefined) return `sub${keyPart(subject)}`
+  if (notes.key === '') notes.key = flat(`sub${keyPart(subject)}`)
+  return notes.key
 }
 
 const byApiKey: KeyOf = (request) => {

@@ -2,6 +2,7 @@ import type { FastifyRequest } from 'fastify'
 import type { Access } from '../../services/identity/access.ts'
 import { missing } from '../../services/identity/challenge.ts'
 import type { Identity } from '../../services/identity/identity.ts'
+import type { Asked } from '../../services/identity/judge.ts'
 import type { Credential, Holder, Refusal } from '../../services/identity/parts.ts'
 import type { AuthOptions } from '../../services/identity/slice.ts'
 import type { AccessClaims } from '../../services/identity/tokens/claims.ts'
@@ -25,9 +26,7 @@ export function authenticateStep(identity: Identity, access: Access, auth: AuthO
     const credential = find(request)
     if (credential === undefined) return undefined
     const asked =
-      ahead === undefined
-        ? access
-        : { ...access, alongside: (holder: Holder, gate: string) => ahead!(request, holder, gate) }
+      ahead === undefined ? access : askedAlongside(access, (holder, gate) => ahead!(request, holder, gate))
     const verdict =
       credential.kind === 'cookie'
         ? cookies!.check(request, reply, credential.value, asked)
@@ -55,6 +54,12 @@ export function authenticateStep(identity: Identity, access: Access, auth: AuthO
     }
   })
 }
+
+/** Not spread, for the sake of its shape; see freezeVerified. */
+const askedAlongside = (
+  { session, onStale, audience, issuers }: Access,
+  alongside: NonNullable<Asked['alongside']>
+): Asked & Pick<Access, 'onStale'> => ({ session, onStale, audience, issuers, alongside })
 
 /** The same for a token that came another way, such as to the admin listener; rejects with a problem. */
 export async function verifyToken(identity: Identity, token: string, audience: string): Promise<Verified> {

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import { isIPv6, type Socket } from 'node:net'
 import type { Exchange } from '../../plugins/plugin.ts'
 import { first, hostOf, protocolOf } from '../../plugins/public-origin.ts'
+import { flat } from '../../services/flat.ts'
 
 const kWritten = Symbol('written')
 
@@ -23,7 +24,7 @@ export function forwardedLines(raw: IncomingMessage, exchange: Exchange, prefix:
   const { authority } = exchange
   const known = socket[kWritten]
   if (known !== undefined && known.authority === authority && known.prefix === prefix) return known.lines
-  const lines = write(raw, exchange, prefix)
+  const lines = flat(write(raw, exchange, prefix))
   socket[kWritten] = { authority, prefix, lines }
   return lines
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Exchange, Principal } from '../../plugins/plugin.ts'
+import { flat } from '../../services/flat.ts'
 import { withoutOwnCookies } from '../../services/identity/cookies/names.ts'
 import { forwardedLines } from './forwarded.ts'
 import { type HeaderClass, HeaderClasses } from './header-class.ts'
@@ -73,7 +74,7 @@ export class RequestHeaders {
     const { notes } = principal
     if (notes === undefined) return this.#write(principal)
     if (notes.linesBy !== this.#names) {
-      notes.lines = this.#write(principal)
+      notes.lines = flat(this.#write(principal))
       notes.linesBy = this.#names
     }
     return notes.lines

@@ -11,6 +11,8 @@ export class HolderNotes {
    */
   lines = ''
   linesBy: object | undefined
+  /** What the holder's requests are counted by where they are counted by who asks; '' until that was needed. */
+  key = ''
   /** How the access log names the holder. */
   logged = ''
   /** When the session was used last, once that was noted. */

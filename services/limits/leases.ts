@@ -73,11 +73,12 @@ export class Leases {
   /** Undefined when the store has to be asked and does not tell. `rate` is what `leasedRate` made. */
   take(key: string, rate: LeasedRate): Verdict | Promise<Verdict | undefined> {
     const lease = this.#leases.get(key) ?? this.#begin(key)
-    this.#count(lease, rate)
-    const verdict = this.#fromStock(lease, rate)
+    const now = this.#now() * 1000
+    count(lease, rate, now)
+    const verdict = fromStock(lease, rate, now)
     if (verdict === undefined) return this.#wait(key, lease, rate)
     // Early enough for nobody to have to wait.
-    if (verdict.allowed && isLow(lease) && this.#now() * 1000 >= lease.emptyUntil) {
+    if (verdict.allowed && isLow(lease) && now >= lease.emptyUntil) {
       void this.#refill(key, lease, rate)
     }
     return verdict
@@ -90,30 +91,11 @@ export class Leases {
   async #wait(key: string, lease: Lease, rate: LeasedRate): Promise<Verdict | undefined> {
     for (let round = 0; round < rounds; round += 1) {
       if (!(await this.#refill(key, lease, rate))) return undefined
-      const verdict = this.#fromStock(lease, rate)
+      const verdict = fromStock(lease, rate, this.#now() * 1000)
       if (verdict !== undefined) return verdict
     }
     const now = this.#now() * 1000
     return refusal(lease, Math.max(1, (lease.stock[0]?.due ?? now) - now), now)
-  }
-
-  /** Undefined when the stock cannot tell. */
-  #fromStock(lease: Lease, rate: LeasedRate): Verdict | undefined {
-    const now = this.#now() * 1000
-    const next = nextOf(lease, rate, now)
-    if (next !== undefined && next.due <= now) {
-      next.count -= 1
-      next.due += rate.step
-      return {
-        allowed: true,
-        remaining: Math.max(0, lease.beyond) + dueIn(lease, rate, now),
-        retryAfterMs: 0,
-        resetMs: Math.max(0, Math.ceil((lease.resetAt - now) / 1000)),
-        waitMs: 0
-      }
-    }
-    const until = next?.due ?? lease.emptyUntil
-    return until > now ? refusal(lease, until - now, now) : undefined
   }
 
   /** One question at a time for each key, whoever wants to know; false when the store does not tell. */
@@ -151,16 +133,35 @@ export class Leases {
     this.#leases.set(key, lease)
     return lease
   }
+}
 
-  #count(lease: Lease, { life, full }: LeasedRate): void {
-    const part = Math.floor((this.#now() * 1000) / Math.max(horizon, life - full))
-    if (part !== lease.part) {
-      lease.before = part === lease.part + 1 ? lease.demand : 0
-      lease.demand = 0
-      lease.part = part
+/** Undefined when the stock cannot tell. `now` in microseconds. */
+function fromStock(lease: Lease, rate: LeasedRate, now: number): Verdict | undefined {
+  const next = nextOf(lease, rate, now)
+  if (next !== undefined && next.due <= now) {
+    next.count -= 1
+    next.due += rate.step
+    return {
+      allowed: true,
+      remaining: Math.max(0, lease.beyond) + dueIn(lease, rate, now),
+      retryAfterMs: 0,
+      resetMs: Math.max(0, Math.ceil((lease.resetAt - now) / 1000)),
+      waitMs: 0
     }
-    lease.demand += 1
   }
+  const until = next?.due ?? lease.emptyUntil
+  return until > now ? refusal(lease, until - now, now) : undefined
+}
+
+/** Counts a request to what is used in this part of time. */
+function count(lease: Lease, { life, full }: LeasedRate, now: number): void {
+  const part = Math.floor(now / Math.max(horizon, life - full))
+  if (part !== lease.part) {
+    lease.before = part === lease.part + 1 ? lease.demand : 0
+    lease.demand = 0
+    lease.part = part
+  }
+  lease.demand += 1
 }
 
 const wantedBy = ({ demand, before }: Lease): number => Math.min(most, Math.max(1, demand, before))

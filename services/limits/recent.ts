@@ -11,9 +11,13 @@ export class Recent<Value> {
     this.#atMost = atMost
   }
 
+  get isEmpty(): boolean {
+    return this.#recent.size === 0 && this.#older.size === 0
+  }
+
   get(key: string): Value | undefined {
     const value = this.#recent.get(key)
-    if (value !== undefined) return value
+    if (value !== undefined || this.#older.size === 0) return value
     const older = this.#older.get(key)
     if (older !== undefined) this.set(key, older)
     return older

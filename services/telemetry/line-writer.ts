@@ -29,7 +29,7 @@ export class LineWriter {
     const batch = this.#batch
     this.#batch = ''
     if (this.#out.writableLength > this.#maxBuffered) this.dropped += 1
-    else this.#out.write(batch)
+    else this.#out.write(encode(batch))
   }
 
   close(): void {
@@ -37,3 +37,10 @@ export class LineWriter {
     this.flush()
   }
 }
+
+/** Three bytes are the most that a character of a string can take. */
+const room = Buffer.allocUnsafeSlow(3 * 80 * 1024)
+
+/** As UTF-8. Straight into memory that is there already, and copied from it: to find out first how long it will be takes as long again. */
+const encode = (text: string): Buffer =>
+  text.length * 3 > room.length ? Buffer.from(text) : Buffer.from(room.subarray(0, room.write(text)))
