@@ -32,6 +32,8 @@ const storeClock: Clock = {
 const width = 8
 /** How many numbers each answer has. */
 const answerWidth = 4
+/** Answers as they are told: whole numbers in one line. */
+const line = /^-?\d+(?: -?\d+)*$/
 
 /**
  * The arguments of an operation over several keys: for each run of questions that differ in nothing but the key, as those of one limit
@@ -134,7 +136,7 @@ local function window(key, after, wanted, units, length, step)
   return 0, math.max(0, units - sum), free - now, reset
 end
 local answers = {}
-local key, at = 0, 0
+local key = 0
 for i = 1, #ARGV - ${width - 1}, ${width} do
   local a = {}
   for j = 1, ${width} do a[j] = tonumber(ARGV[i + j - 1]) end
@@ -152,11 +154,11 @@ for i = 1, #ARGV - ${width - 1}, ${width} do
     if isOpen then
       count, remaining, due, reset = take(KEYS[key], after, a[3], a[4], a[5], a[6], a[7], a[8])
     end
-    answers[at + 1], answers[at + 2], answers[at + 3], answers[at + 4] = count, remaining, due, reset
-    at = at + ${answerWidth}
+    answers[#answers + 1] = string.format('%d %d %d %d', count, remaining, due, reset)
   end
 end
-return answers`,
+-- One string: a server and its client need longer for each number of a list than for a whole line of them.
+return table.concat(answers, ' ')`,
 
   transact(tx, keys, args) {
     const now = clock.now(tx, args)
@@ -182,16 +184,16 @@ return answers`,
         answers.push(count, remaining, Math.trunc(due), resetMs)
       }
     }
-    return answers
+    return answers.join(' ')
   },
 
   decode(raw) {
-    const numbers = raw as number[]
     // A server that answers something else is as good as none.
-    if (!Array.isArray(raw) || numbers.length === 0 || numbers.length % answerWidth !== 0) {
+    if (typeof raw !== 'string' || !line.test(raw)) throw new TypeError('The store answered something else.')
+    const numbers = raw.split(' ').map(Number)
+    if (numbers.length % answerWidth !== 0 || !numbers.every(Number.isSafeInteger)) {
       throw new TypeError('The store answered something else.')
     }
-    if (!numbers.every(Number.isSafeInteger)) throw new TypeError('The store answered something else.')
     const answers: Answer[] = []
     for (let at = 0; at < numbers.length; at += answerWidth) {
       answers.push({

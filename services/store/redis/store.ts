@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { Redis } from 'ioredis'
+import { Command, Redis } from 'ioredis'
 import { StoreUnavailable } from '../../../errors.ts'
 import type { LogFollower, LogListener, Operation, Store } from '../store.ts'
 import { Batch } from './batch.ts'
@@ -53,7 +53,7 @@ export class RedisStore implements Store {
     let raw: unknown
     try {
       this.#batch?.join()
-      const sent = this.client.evalsha(this.#digestOf(operation), keys.length, ...keys, ...args)
+      const sent = this.#send('evalsha', this.#digestOf(operation), keys, args)
       // Inside a cluster there may be redirections, each with the client's own timeout.
       raw = await (this.#batch === undefined ? bounded(sent, this.#timeoutMs * 2) : sent)
     } catch (cause) {
@@ -72,10 +72,22 @@ export class RedisStore implements Store {
   ): Promise<unknown> {
     if (!isNoScript(cause)) throw this.#failed(cause)
     try {
-      return await this.client.eval(lua, keys.length, ...keys, ...args)
+      return await this.#send('eval', lua, keys, args)
     } catch (second) {
       throw this.#failed(second)
     }
+  }
+
+  /** As `client.evalsha` does, without its way of passing hundreds of keys through three lists of arguments. */
+  #send(
+    name: 'eval' | 'evalsha',
+    script: string,
+    keys: readonly string[],
+    args: readonly (string | number)[]
+  ): Promise<unknown> {
+    const first: (string | number)[] = [script, keys.length]
+    const command = new Command(name, first.concat(keys, args), { replyEncoding: 'utf8' })
+    return this.client.sendCommand(command) as Promise<unknown>
   }
 
   async follow(log: string, listener: LogListener): Promise<LogFollower> {
