@@ -51,7 +51,8 @@ function portOf(host: string, protocol: string, raw: IncomingMessage): string {
   return host === '' ? String(raw.socket.localPort ?? '') : protocol === 'https' ? '443' : '80'
 }
 
-const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/i, '')
+const plainAddress = (address: string): string =>
+  address.includes(':') ? address.replace(/^::ffff:(?=\d+\.)/i, '') : address
 
 const node = (address: string): string => (isIPv6(address) ? `"[${address}]"` : address || 'unknown')
 

@@ -225,11 +225,12 @@ export class Limits {
     this.#standIn.clear()
   }
 
-  async #ask(limit: Limit, numbers: Numbers, place: string, counted: Rate | Quota): Promise<Said> {
+  #ask(limit: Limit, numbers: Numbers, place: string, counted: Rate | Quota): Promise<Said> {
     const asked = performance.now()
-    const told = await this.#turn.ask(place, { numbers: counted, wanted: 1 })
-    if (told === undefined) return this.#without(limit, numbers, place)
-    return this.#conclude(limit, counted, place, told, asked)
+    return this.#turn.ask(place, { numbers: counted, wanted: 1 }).then((told) => {
+      if (told === undefined) return this.#without(limit, numbers, place)
+      return this.#conclude(limit, counted, place, told, asked)
+    })
   }
 
   #conclude(limit: Limit, counted: Rate | Quota, place: string, told: Answer, asked: number): Verdict {
