@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { isIPv6, type Socket } from 'node:net'
+import { peerOf } from '../../plugins/guard/client-address.ts'
 import type { Exchange } from '../../plugins/plugin.ts'
 import { first, hostOf, protocolOf } from '../../plugins/public-origin.ts'
 import { flat } from '../../services/flat.ts'
@@ -30,7 +31,7 @@ export function forwardedLines(raw: IncomingMessage, exchange: Exchange, prefix:
 }
 
 function write(raw: IncomingMessage, exchange: Exchange, prefix: string): string {
-  const peer = plainAddress(raw.socket.remoteAddress ?? '')
+  const peer = peerOf(raw.socket)
   const said = exchange.trusted ? raw.headers : undefined
   const protocol = protocolOf(raw, exchange)
   const host = hostOf(raw, exchange)
@@ -50,9 +51,6 @@ function portOf(host: string, protocol: string, raw: IncomingMessage): string {
   if (port !== undefined) return port
   return host === '' ? String(raw.socket.localPort ?? '') : protocol === 'https' ? '443' : '80'
 }
-
-const plainAddress = (address: string): string =>
-  address.includes(':') ? address.replace(/^::ffff:(?=\d+\.)/i, '') : address
 
 const node = (address: string): string => (isIPv6(address) ? `"[${address}]"` : address || 'unknown')
 
