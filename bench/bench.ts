@@ -187,7 +187,7 @@ function keep(results: readonly Result[]): void {
   const docs = join(root, 'docs')
   mkdirSync(docs, { recursive: true })
   const where = `Node ${process.version}, ${new Date().toISOString().slice(0, 10)}`
-  const intro = `# What a request costs\n\nMicroseconds of CPU a request, all threads, ${where}; written by \`npm run bench -- --write\`.\nCompare ratios within one run, never figures of two. "bare Node" is no gateway: it passes requests on and leaves out what can be left\nout (timeouts, ids, logs, metrics, any doubt about framing), so it shows what Node.js itself costs for small messages\n(\`bench/peers/bare.mjs\`); it collects them whole, which S5 shows.\n\n![CPU per request](benchmark.svg)\n`
+  const intro = `# What a request costs\n\nMicroseconds of CPU a request, all threads, ${where}; written by \`npm run bench -- --write\`.\nCompare ratios within one run, never figures of two. "bare Node" is no gateway: it passes requests on, sends each message when it\nhas it, and leaves out what can be left out (timeouts, ids, logs, metrics, any doubt about framing); \`bench/peers/bare.mjs\`. It collects\nmessages whole, which S5 shows.\n\n![CPU per request](benchmark.svg)\n`
   writeFileSync(
     join(docs, 'benchmark.md'),
     `${intro}\n${results.map((result) => tableOf(result, results)).join('\n')}`

@@ -1,6 +1,7 @@
 /**
- * What Node.js itself costs: its own HTTP server, a socket to the service, and nothing in between that could be left out. It trusts the
- * service's framing, knows no timeouts, logs and counts nothing, so it is no gateway; it is what one on Node.js cannot be cheaper than.
+ * The least that passes requests on over Node.js, as one would write it: its own HTTP server, a socket to the service, and nothing in between
+ * that could be left out. It trusts the service's framing, knows no timeouts, logs and counts nothing, so it is no gateway, but what one can
+ * be held against. It sends each message when it has it.
  */
 
 import { createHmac, timingSafeEqual } from 'node:crypto'

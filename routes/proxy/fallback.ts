@@ -127,13 +127,12 @@ class Turn implements PoolRequest, AnswerSink, Sent {
   outgoingFor(node: UpstreamNode): Outgoing {
     const { headers, rules, timeouts } = this.#fallback.plan!
     const { raw, exchange, id } = this.#request
-    return {
-      ...this.#call.outgoingFor(node),
+    return Object.assign(this.#call.outgoingFor(node), {
       // Not those of the service that was to answer: what tells it who is asking is for nobody else to show.
       headers: headers.write(raw, exchange, id, rules),
       body: this.#again,
       timeouts
-    }
+    })
   }
 
   onNode(node: UpstreamNode): void {

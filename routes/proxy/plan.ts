@@ -142,9 +142,6 @@ function sharedRules(rules: HeaderRules, shared: Map<string, HeaderRules>): Head
 /** Mostly the pool's own, shared by all of its routes. */
 function timeoutsOf({ responseTimeout, idleTimeout }: CompiledRoute, { timeouts }: Pool): Timeouts {
   if (responseTimeout === undefined && idleTimeout === undefined) return timeouts
-  return {
-    ...timeouts,
-    response: responseTimeout ?? timeouts.response,
-    idle: idleTimeout ?? timeouts.idle
-  }
+  const { connect, response, idle, total } = timeouts
+  return { connect, response: responseTimeout ?? response, idle: idleTimeout ?? idle, total }
 }

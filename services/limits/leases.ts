@@ -23,7 +23,9 @@ export function leasedRate(rate: Rate): LeasedRate {
   // Of a slow rate with a small bucket there is nothing to take in stock.
   const back = rate.step >= wanted ? 0 : Math.min(wanted, Math.max(0, rate.full - rate.step))
   const patience = Math.min(horizon, back)
-  return { ...rate, full: rate.full - back, patience, ahead: Math.max(patience, rate.ahead), life: rate.full }
+  const { kind, per, step, full, ahead } = rate
+  // Not spread, for the sake of its shape; see freezeVerified.
+  return { kind, per, full: full - back, step, patience, ahead: Math.max(patience, ahead), life: full }
 }
 
 /** Units in stock that are due one after the other. Times in microseconds of this process's clock. */

@@ -55,14 +55,17 @@ export class Turn {
 
   readonly #send = (): void => {
     if (this.#keys.length === 0) return
-    const [keys, asked, waiting] = [this.#keys, this.#asked, this.#waiting]
+    const [keys, asked] = [this.#keys, this.#asked]
+    let waiting = this.#waiting
     this.#keys = []
     this.#asked = []
     this.#waiting = []
     let stage: 'asked' | 'late' | 'over' = 'asked'
     let timer: NodeJS.Timeout | undefined
     const tell = (told: readonly Answer[] | undefined): void => {
-      for (const [at, one] of waiting.splice(0).entries()) one(told?.[at])
+      const all = waiting
+      waiting = []
+      for (let at = 0; at < all.length; at += 1) all[at]!(told?.[at])
     }
     const end = (): void => {
       clearTimeout(timer)

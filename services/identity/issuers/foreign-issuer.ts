@@ -64,12 +64,13 @@ export class ForeignIssuer implements TokenIssuer {
       subject: subjectPrefix + standard.sub,
       session: undefined,
       scopes,
-      claims: {
-        ...rest,
-        sub: subjectPrefix + standard.sub,
-        ...(jti !== undefined && { jti }),
-        ...(clientId !== undefined && { client_id: clientId })
-      },
+      // Assigned, not spread, for the sake of their shape; see freezeVerified.
+      claims: Object.assign(
+        rest,
+        { sub: subjectPrefix + standard.sub },
+        jti !== undefined && { jti },
+        clientId !== undefined && { client_id: clientId }
+      ),
       kid,
       isOwn: false
     })
