@@ -41,7 +41,9 @@ interface Stretch {
 interface Lease {
   /** In the order in which they are due. */
   readonly stock: Stretch[]
-  /** Units that the store had left when it was asked last. */
+  /** What the store gave last. */
+  granted: number
+  /** Units that it had left then. */
   beyond: number
   resetAt: number
   /** Nothing is granted before. */
@@ -116,14 +118,17 @@ export class Leases {
     lease.resetAt = asked + told.resetMs * 1000
     // A unit is used no earlier than it is due by the store's clock, which stood between the question and now when it answered.
     const now = this.#now() * 1000
-    if (told.count > 0) lease.stock.push({ due: now + told.due, count: told.count, lag: now - asked })
-    else lease.emptyUntil = asked + told.due - rate.patience
+    if (told.count > 0) {
+      lease.stock.push({ due: now + told.due, count: told.count, lag: now - asked })
+      lease.granted = told.count
+    } else lease.emptyUntil = asked + told.due - rate.patience
     return true
   }
 
   #begin(key: string): Lease {
     const lease: Lease = {
       stock: [],
+      granted: 0,
       beyond: 0,
       resetAt: 0,
       emptyUntil: 0,
@@ -168,8 +173,8 @@ function count(lease: Lease, { life, full }: LeasedRate, now: number): void {
 
 const wantedBy = ({ demand, before }: Lease): number => Math.min(most, Math.max(1, demand, before))
 
-/** What is left of a lease runs short of what is used of it. */
-const isLow = (lease: Lease): boolean => countIn(lease) * 2 < wantedBy(lease)
+/** Half of a lease is used; or half of what is wanted, where the store had more than that. */
+const isLow = (lease: Lease): boolean => countIn(lease) * 2 < Math.min(wantedBy(lease), lease.granted)
 
 function countIn({ stock }: Lease): number {
   let sum = 0

@@ -67,6 +67,23 @@ t.test('the engine that is asked for by name is taken, whatever plugins there ar
   t.equal(answer.headers['x-seen'], undefined)
 })
 
+t.test('a header of a plugin that cannot be written costs its request, and nobody else', async (t) => {
+  const up = await httpUpstream(t, (_request, response) => response.end('hello'))
+  const breaking = `
+export default {
+  key: 'breaking',
+  setup(app) {
+    app.addHook('onRequest', async (request, reply) => {
+      if (request.exchange.path === '/broken') reply.header('x-broken', 'one\\r\\ntwo')
+    })
+  }
+}`
+  const { origin } = await start(t, up.url, breaking)
+  const both = await Promise.allSettled([request(`${origin}/broken`), request(`${origin}/whole`)])
+  t.match(both, [{ status: 'rejected' }, { status: 'fulfilled', value: { statusCode: 200 } }])
+  t.equal((await request(`${origin}/whole`)).statusCode, 200)
+})
+
 t.test('answers without a body, refusals and failures pass it as well', async (t) => {
   const up = await httpUpstream(t, (request, response) => {
     if (request.url === '/broken') response.destroy()
