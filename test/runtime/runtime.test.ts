@@ -111,10 +111,12 @@ t.test('a process that does not get ready in time is ended and started again', a
   t.teardown(() => runtime.close())
   const [port] = (await freePorts(1)) as [number]
   const deaf = 'setInterval(() => {}, 1000)'
+  // An address of its own: on the usual one another test may get the port meanwhile, and answer there.
+  const node = nodeAt(port).replace('127.0.0.1', '127.0.0.77')
 
   await apply({
     deaf: {
-      nodes: [nodeAt(port)],
+      nodes: [node],
       run: run(['node', '-e', deaf], { ready: { timeout: '200ms' }, restart: { backoff: '10ms' } })
     }
   })
