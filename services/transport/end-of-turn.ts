@@ -6,8 +6,7 @@ let due: (() => void)[] = []
 /**
  * Does something once all that has arrived by now was read, together with whatever else is due then, in order. What one turn of the event
  * loop has to send goes out in one go: whoever reads it on this machine is woken once rather than once for each, and the code that reads
- * and the code that writes do not push each other out of the processor's caches. It takes a
- * third off what a write costs.
+ * and the code that writes do not push each other out of the processor's caches. That takes a third off what a write costs.
  */
 export function atEndOfTurn(act: () => void): void {
   if (due.length === 0) setImmediate(run)
