@@ -244,7 +244,7 @@ export class Limits {
 
   /** A refusal changes nothing and time alone ends it, so until then the store has nothing else to say. */
   #knownRefusal(place: string): Verdict | undefined {
-    const known = this.#refused.isEmpty ? undefined : this.#refused.get(place)
+    const known = this.#refused.get(place)
     if (known === undefined) return undefined
     const now = performance.now()
     if (known.until <= now) return undefined

@@ -11,12 +11,9 @@ export class Recent<Value> {
     this.#atMost = atMost
   }
 
-  get isEmpty(): boolean {
-    return this.#recent.size === 0 && this.#older.size === 0
-  }
-
   get(key: string): Value | undefined {
-    const value = this.#recent.get(key)
+    // Nobody has to hash a key to look for it in nothing.
+    const value = this.#recent.size === 0 ? undefined : this.#recent.get(key)
     if (value !== undefined || this.#older.size === 0) return value
     const older = this.#older.get(key)
     if (older !== undefined) this.set(key, older)

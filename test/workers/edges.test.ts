@@ -90,12 +90,12 @@ t.test('they write to one file, rotate it, and lose no line', async (t) => {
   }
   const site = await startSite(t, { log: { sinks: [file] } })
   const load = new Load(site.origin)
-  await load.more(1500)
+  await load.more(4500)
   await load.stop()
   site.running.child.kill('SIGTERM')
   t.equal(await site.running.ended, 0)
   const names = readdirSync(site.running.directory).filter((name) => name.startsWith('access.log'))
-  t.ok(names.length > 5, `${names.length} files`)
+  t.ok(names.length > 10, `${names.length} files`)
   const lines = names
     .flatMap((name) => readFileSync(join(site.running.directory, name), 'utf8').split('\n'))
     .filter((line) => line !== '')
