@@ -1,4 +1,4 @@
-import { atEndOfTurn } from '../../services/transport/end-of-turn.ts'
+import { atEndOfTurn } from '../../services/end-of-turn.ts'
 import type { Sent } from '../../services/transport/transport.ts'
 import type { OwnHeaders } from './answer-headers.ts'
 import { harmlessTrailers, isEndless } from './answer-headers.ts'

@@ -1,3 +1,4 @@
+import { atEndOfTurn } from '../end-of-turn.ts'
 import type { Store } from '../store/store.ts'
 import { type Answer, type Asked, argsOf, keysOf, takeOperation } from './take.ts'
 
@@ -44,7 +45,7 @@ export class Turn {
   }
 
   ask(key: string, asked: Asked): Promise<Told> {
-    if (this.#keys.length === 0) setImmediate(this.#send)
+    if (this.#keys.length === 0) atEndOfTurn(this.#send)
     this.#keys.push(key)
     this.#asked.push(asked)
     return new Promise((resolve) => {

@@ -1,3 +1,4 @@
+import { atEndOfTurn } from '../end-of-turn.ts'
 import type { Operation, Store } from './store.ts'
 
 /** Keys of one operation at most: a server is not to be kept from others for long. */
@@ -38,7 +39,7 @@ export class Gathered<Answer> {
   #begin(): Round<Answer> {
     const keys: string[] = []
     const answers = new Promise<readonly Answer[]>((resolve) => {
-      setImmediate(() => {
+      atEndOfTurn(() => {
         this.#round = undefined
         resolve(this.#store.run(this.#operation, keys, []))
       })

@@ -1,5 +1,5 @@
+import { atEndOfTurn } from '../end-of-turn.ts'
 import { Attempt, type AttemptOwner, type Setback } from '../transport/attempt.ts'
-import { atEndOfTurn } from '../transport/end-of-turn.ts'
 import type { AnswerSink, Failure, Outgoing, Sent } from '../transport/transport.ts'
 import { maxKept } from '../transport/upload.ts'
 import { isFault } from './fault.ts'

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import t from 'tap'
-import { atEndOfTurn } from '../../services/transport/end-of-turn.ts'
+import { atEndOfTurn } from '../../services/end-of-turn.ts'
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
@@ -36,7 +36,7 @@ t.test('of very many none waits for all', async (t) => {
 
 t.test('one that throws takes no other with it', async (t) => {
   const script = `
-    import { atEndOfTurn } from ${JSON.stringify(new URL('../../services/transport/end-of-turn.js', import.meta.url))}
+    import { atEndOfTurn } from ${JSON.stringify(new URL('../../services/end-of-turn.js', import.meta.url))}
     process.on('uncaughtException', ({ message }) => console.log(message))
     atEndOfTurn(() => console.log('before'))
     atEndOfTurn(() => { throw new Error('thrown') })

@@ -2,6 +2,7 @@
 const atOnce = 256
 
 let due: (() => void)[] = []
+let isRunning = false
 
 /**
  * Does something once all that has arrived by now was read, together with whatever else is due then, in order. What one turn of the event
@@ -13,13 +14,18 @@ export function atEndOfTurn(act: () => void): void {
   if (due.push(act) >= atOnce) run()
 }
 
+/** Whether what is done now is done at the end of a turn already. */
+export const isEndOfTurn = (): boolean => isRunning
+
 function run(): void {
   const acts = due
   due = []
+  isRunning = true
   let at = 0
   try {
     while (at < acts.length) acts[at++]!()
   } finally {
+    isRunning = false
     // One that throws is not to take the others with it.
     for (; at < acts.length; at += 1) atEndOfTurn(acts[at]!)
   }
