@@ -1,3 +1,4 @@
+import { flat } from '../../services/flat.ts'
 import { isOwnCookie } from '../../services/identity/cookies/names.ts'
 import type { UpstreamNode } from '../../services/upstream/node.ts'
 import type { CompiledRoute } from '../table/route.ts'
@@ -26,6 +27,9 @@ const forbiddenTrailers = new Set([
 /** Gateway headers that stand beside the service's own instead of replacing them. */
 const additive = new Set(['set-cookie', 'vary'])
 
+/** What a Connection header says mostly, which names no other header. */
+const nameless = new Set(['keep-alive', 'close', 'Keep-Alive', 'Close'])
+
 /** What some caches obey instead of Cache-Control (RFC 9213 and what was before it). */
 const cacheOrders = /(?:^|-)cdn-cache-control$|^(?:surrogate-control|edge-control|x-accel-expires)$/
 
@@ -51,6 +55,7 @@ type AnswerClass =
   | 'drop'
   | 'connection'
   | 'length'
+  | 'date'
   | 'trailer'
   | 'cookie'
   | 'location'
@@ -61,19 +66,32 @@ interface Named {
   /** In lower case. */
   readonly key: string
   readonly kind: AnswerClass
+  /** What a line of a head begins with, behind the end of the line before it. */
+  readonly start: string
 }
 
-function classify(name: string): Named {
+const named = (name: string): Named => {
   const key = name.toLowerCase()
-  if (key === 'connection') return { key, kind: 'connection' }
-  if (hopByHop.has(key)) return { key, kind: 'drop' }
-  if (key === 'content-length') return { key, kind: 'length' }
-  if (key === 'trailer') return { key, kind: 'trailer' }
-  if (key === 'set-cookie') return { key, kind: 'cookie' }
-  if (key === 'location' || key === 'content-location') return { key, kind: 'location' }
-  if (key.startsWith('access-control-')) return { key, kind: 'cors' }
-  return { key, kind: cacheOrders.test(key) ? 'cache' : 'pass' }
+  return { key, kind: kindOf(key), start: flat(`\r\n${name}: `) }
 }
+
+function kindOf(key: string): AnswerClass {
+  if (key === 'connection') return 'connection'
+  if (hopByHop.has(key)) return 'drop'
+  if (key === 'content-length') return 'length'
+  if (key === 'date') return 'date'
+  if (key === 'trailer') return 'trailer'
+  if (key === 'set-cookie') return 'cookie'
+  if (key === 'location' || key === 'content-location') return 'location'
+  if (key.startsWith('access-control-')) return 'cors'
+  return cacheOrders.test(key) ? 'cache' : 'pass'
+}
+
+/** What may stand in a field's name, and in its value (RFC 9110 5). */
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+const content = /^[\t\x20-\x7e\x80-\xff]*$/
+/** The gateway's headers that say how a message is to be read are for Node to write. */
+const ofMessage: ReadonlySet<AnswerClass> = new Set(['connection', 'drop', 'length', 'date', 'trailer'])
 
 const maxRemembered = 1000
 
@@ -84,17 +102,49 @@ export class AnswerHeaders {
   /** What the client gets: the service's headers without the hop-by-hop ones, names and duplicates as sent, then the gateway's. */
   write(status: number, headers: readonly string[], own: OwnHeaders, place: Place): string[] {
     const kept: string[] = []
-    let named: ReadonlySet<string> | undefined
+    let gone: ReadonlySet<string> | undefined
     for (let index = 0; index < headers.length; index += 2) {
       const name = headers[index]!
       const { key, kind } = this.#remembered.get(name) ?? this.#remember(name)
       if (kind === 'pass' && own[key] === undefined) kept.push(name, headers[index + 1]!)
-      else if (kind === 'connection') named = connectionNames(headers)
+      else if (kind === 'connection') gone = connectionNames(headers)
       else if (kind !== 'drop') this.#special(status, headers, index, own, place, kept)
     }
-    if (named !== undefined) drop(kept, named)
+    if (gone !== undefined) drop(kept, gone)
     pushOwn(kept, own)
     return kept
+  }
+
+  /**
+   * The same as lines of a head, each with a line's end in front, for an answer whose body has `length` bytes. Undefined where anything is
+   * not as it usually is: then it is for `write`, and for Node, which looks at every field once more for what it says of connection,
+   * body and date, and whether its characters may be there. What a service sent was read as strictly as that.
+   */
+  lines(headers: readonly string[], own: OwnHeaders, length: number): string | undefined {
+    let text = ''
+    let hasDate = false
+    let hasLength = false
+    for (let index = 0; index < headers.length; index += 2) {
+      const name = headers[index]!
+      const value = headers[index + 1]!
+      const { key, kind, start } = this.#remembered.get(name) ?? this.#remember(name)
+      if (kind === 'drop' || (kind === 'connection' && nameless.has(value))) continue
+      if (kind === 'date') hasDate = true
+      else if (kind === 'length' && !hasLength && Number(value) === length) hasLength = true
+      else if (kind !== 'pass') return undefined
+      if (own[key] === undefined) text += start + value
+      else if (kind !== 'pass') return undefined
+    }
+    if (!hasDate || !hasLength) return undefined
+    for (const name in own) {
+      const value = own[name]
+      if (value === undefined) continue
+      const { kind, start } = this.#remembered.get(name) ?? this.#remember(name)
+      if (typeof value !== 'string' || !content.test(value) || ofMessage.has(kind) || !token.test(name))
+        return undefined
+      text += start + value
+    }
+    return text
   }
 
   #special(
@@ -120,10 +170,10 @@ export class AnswerHeaders {
   }
 
   #remember(name: string): Named {
-    const named = classify(name)
+    const known = named(name)
     if (this.#remembered.size >= maxRemembered) this.#remembered.clear()
-    this.#remembered.set(name, named)
-    return named
+    this.#remembered.set(name, known)
+    return known
   }
 }
 

@@ -5,6 +5,7 @@ import { harmlessTrailers, isEndless } from './answer-headers.ts'
 import { Call } from './call.ts'
 import { letGo } from './let-go.ts'
 import { dispatch } from './release.ts'
+import { endPlain, isPlain } from './whole-answer.ts'
 
 /** Bodies up to this size are worth a copy to save a write. */
 const small = 8192
@@ -26,8 +27,7 @@ export class DirectCall extends Call {
       if (this.isOver) return
       this.isOver = true
       try {
-        this.#writeHead(status, reason, headers)
-        this.#end(body)
+        this.#writeWhole(status, reason, headers, body)
       } catch (cause) {
         this.onFailure({ kind: 'broken', reason: 'writer', isUnsent: false, cause })
       }
@@ -74,12 +74,33 @@ export class DirectCall extends Call {
     this.#end(this.#held === undefined ? '' : this.#held.toString('latin1'))
   }
 
+  #writeWhole(status: number, reason: string, headers: string[], body: string): void {
+    const { plan, reply, request } = this
+    const { raw } = reply
+    const own = this.#take(headers)
+    const lines = isPlain(raw, status) ? plan.answerHeaders.lines(headers, own, body.length) : undefined
+    if (lines === undefined) {
+      raw.writeHead(status, reason, plan.answerHeaders.write(status, headers, own, this))
+      this.#end(body)
+      return
+    }
+    letGo(request.raw)
+    endPlain(raw, status, reason, lines, body)
+  }
+
   #writeHead(status: number, reason: string, headers: string[]): void {
     const { plan, reply } = this
+    const own = this.#take(headers)
+    reply.raw.writeHead(status, reason, plan.answerHeaders.write(status, headers, own, this))
+  }
+
+  /** Takes the answer out of Fastify's hands; the gateway's own headers. */
+  #take(headers: readonly string[]): OwnHeaders {
+    const { reply } = this
     this.begin(headers)
     const own = reply.getHeaders() as OwnHeaders
     reply.hijack()
-    reply.raw.writeHead(status, reason, plan.answerHeaders.write(status, headers, own, this))
+    return own
   }
 
   #end(rest: string): void {
