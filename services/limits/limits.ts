@@ -133,11 +133,9 @@ export class Limits {
     const place = placeOf(limit.id, counted, key)
     if (this.#knownRefusal(place) !== undefined) return undefined
     const asked = performance.now()
-    return this.#turn
-      .ask(place, { numbers: counted, wanted: 1, gate })
-      .then((told) =>
-        told?.count === gone ? 'gone' : told && this.#conclude(limit, counted, place, told, asked)
-      )
+    return this.#turn.ask(place, { numbers: counted, wanted: 1, gate }, (told) =>
+      told?.count === gone ? 'gone' : told && this.#conclude(limit, counted, place, told, asked)
+    )
   }
 
   /** Counts units that a request turned out to have used beyond its cost. */
@@ -227,10 +225,11 @@ export class Limits {
 
   #ask(limit: Limit, numbers: Numbers, place: string, counted: Rate | Quota): Promise<Said> {
     const asked = performance.now()
-    return this.#turn.ask(place, { numbers: counted, wanted: 1 }).then((told) => {
-      if (told === undefined) return this.#without(limit, numbers, place)
-      return this.#conclude(limit, counted, place, told, asked)
-    })
+    return this.#turn.ask(place, { numbers: counted, wanted: 1 }, (told) =>
+      told === undefined
+        ? this.#without(limit, numbers, place)
+        : this.#conclude(limit, counted, place, told, asked)
+    )
   }
 
   #conclude(limit: Limit, counted: Rate | Quota, place: string, told: Answer, asked: number): Verdict {

@@ -5,8 +5,19 @@ import { type Answer, type Asked, argsOf, keysOf, takeOperation } from './take.t
 /** Undefined when the store failed, or took too long. */
 export type Told = Answer | undefined
 
+/** Questions that are asked together. */
+interface Round {
+  readonly keys: string[]
+  readonly asked: Asked[]
+  /** Undefined where the store does not tell. */
+  readonly told: Promise<readonly Answer[] | undefined>
+  readonly tell: (answers: readonly Answer[] | undefined) => void
+}
+
 /** Keys of one operation at most: a server is not to be kept from others for long. */
 const atOnce = 128
+
+const same = (told: Told): unknown => told
 
 export interface TurnEvents {
   /** The store failed, or has not answered for twice as long as anybody waits. */
@@ -28,9 +39,7 @@ export class Turn {
   readonly #events: TurnEvents
   /** Questions that the store is late with, and that do not tell yet that it is away. */
   #late = 0
-  #keys: string[] = []
-  #asked: Asked[] = []
-  #waiting: ((told: Told) => void)[] = []
+  #round: Round | undefined
 
   /** `patience` in milliseconds. */
   constructor(store: Store, patience: number, events: TurnEvents) {
@@ -44,30 +53,30 @@ export class Turn {
     return this.#late > 0
   }
 
-  ask(key: string, asked: Asked): Promise<Told> {
-    if (this.#keys.length === 0) atEndOfTurn(this.#send)
-    this.#keys.push(key)
-    this.#asked.push(asked)
-    return new Promise((resolve) => {
-      this.#waiting.push(resolve)
-      if (this.#keys.length >= atOnce || !this.#store.isWhole) this.#send()
-    })
+  /** Resolves with what `then` makes of the answer, or with the answer itself. */
+  ask<Made = Told>(key: string, asked: Asked, then = same as (told: Told) => Made): Promise<Made> {
+    this.#round ??= this.#begin()
+    const round = this.#round
+    const at = round.keys.push(key) - 1
+    round.asked.push(asked)
+    if (at + 1 >= atOnce || !this.#store.isWhole) this.#send()
+    return round.told.then((answers) => then(answers?.[at]))
+  }
+
+  #begin(): Round {
+    atEndOfTurn(this.#send)
+    let tell: Round['tell'] = () => {}
+    const told = new Promise<readonly Answer[] | undefined>((resolve) => (tell = resolve))
+    return { keys: [], asked: [], told, tell }
   }
 
   readonly #send = (): void => {
-    if (this.#keys.length === 0) return
-    const [keys, asked] = [this.#keys, this.#asked]
-    let waiting = this.#waiting
-    this.#keys = []
-    this.#asked = []
-    this.#waiting = []
+    const round = this.#round
+    if (round === undefined) return
+    this.#round = undefined
+    const { keys, asked, tell } = round
     let stage: 'asked' | 'late' | 'over' = 'asked'
     let timer: NodeJS.Timeout | undefined
-    const tell = (told: readonly Answer[] | undefined): void => {
-      const all = waiting
-      waiting = []
-      for (let at = 0; at < all.length; at += 1) all[at]!(told?.[at])
-    }
     const end = (): void => {
       clearTimeout(timer)
       if (stage === 'late') this.#late -= 1
