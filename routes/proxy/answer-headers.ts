@@ -90,8 +90,6 @@ function kindOf(key: string): AnswerClass {
 /** What may stand in a field's name, and in its value (RFC 9110 5). */
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 const content = /^[\t\x20-\x7e\x80-\xff]*$/
-/** The gateway's headers that say how a message is to be read are for Node to write. */
-const ofMessage: ReadonlySet<AnswerClass> = new Set(['connection', 'drop', 'length', 'date', 'trailer'])
 
 const maxRemembered = 1000
 
@@ -116,11 +114,11 @@ export class AnswerHeaders {
   }
 
   /**
-   * The same as lines of a head, each with a line's end in front, for an answer whose body has `length` bytes. Undefined where anything is
-   * not as it usually is: then it is for `write`, and for Node, which looks at every field once more for what it says of connection,
-   * body and date, and whether its characters may be there. What a service sent was read as strictly as that.
+   * The same as lines of a head, each with a line's end in front, for an answer that came with its length. Undefined where anything is not
+   * as it usually is: then it is for `write`, and for Node, which looks at every field once more for what it says of connection, body
+   * and date, and whether its characters may be there. What a service sent was read as strictly as that.
    */
-  lines(headers: readonly string[], own: OwnHeaders, length: number): string | undefined {
+  lines(headers: readonly string[], own: OwnHeaders): string | undefined {
     let text = ''
     let hasDate = false
     let hasLength = false
@@ -130,18 +128,18 @@ export class AnswerHeaders {
       const { key, kind, start } = this.#remembered.get(name) ?? this.#remember(name)
       if (kind === 'drop' || (kind === 'connection' && nameless.has(value))) continue
       if (kind === 'date') hasDate = true
-      else if (kind === 'length' && !hasLength && Number(value) === length) hasLength = true
+      else if (kind === 'length') hasLength = true
       else if (kind !== 'pass') return undefined
       if (own[key] === undefined) text += start + value
-      else if (kind !== 'pass') return undefined
+      else if (kind !== 'pass' || additive.has(key)) return undefined
     }
     if (!hasDate || !hasLength) return undefined
     for (const name in own) {
       const value = own[name]
       if (value === undefined) continue
+      if (typeof value !== 'string' || !content.test(value) || !token.test(name)) return undefined
       const { kind, start } = this.#remembered.get(name) ?? this.#remember(name)
-      if (typeof value !== 'string' || !content.test(value) || ofMessage.has(kind) || !token.test(name))
-        return undefined
+      if (kind === 'connection' || kind === 'drop' || kind === 'trailer') return undefined
       text += start + value
     }
     return text

@@ -78,7 +78,7 @@ export class DirectCall extends Call {
     const { plan, reply, request } = this
     const { raw } = reply
     const own = this.#take(headers)
-    const lines = isPlain(raw, status) ? plan.answerHeaders.lines(headers, own, body.length) : undefined
+    const lines = isPlain(raw, status) ? plan.answerHeaders.lines(headers, own) : undefined
     if (lines === undefined) {
       raw.writeHead(status, reason, plan.answerHeaders.write(status, headers, own, this))
       this.#end(body)

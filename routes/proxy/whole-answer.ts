@@ -3,9 +3,12 @@ import type { ServerResponse } from 'node:http'
 /** Where Node keeps a head until what comes behind it is there; there is no public way to give it one as text. */
 type Headed = ServerResponse & { _header: string | null; readonly _keepAliveTimeout: number }
 
-/** Whether Node would say of an answer with a length no more than that its connection is kept. */
-export const isPlain = ({ req, shouldKeepAlive }: ServerResponse, status: number): boolean =>
-  shouldKeepAlive && req.httpVersion === '1.1' && req.method !== 'HEAD' && status !== 204 && status !== 304
+/**
+ * Whether Node, of an answer with a date and the length of its body, would say no more than that the connection is kept. RFC 9110 8.6 has no
+ * length for a 204.
+ */
+export const isPlain = ({ shouldKeepAlive }: ServerResponse, status: number): boolean =>
+  shouldKeepAlive && status !== 204
 
 /** Writes a plain answer that is all there, and ends it: head and body leave as one text. `lines` are those of `AnswerHeaders`. */
 export function endPlain(
