@@ -1,4 +1,4 @@
-/** Beyond so many, those at hand are done at once: nobody is to wait for a thousand others to be read. */
+/** Of so many none waits any longer: nobody is to wait for a thousand others to be read. */
 const atOnce = 256
 
 let due: (() => void)[] = []
@@ -11,7 +11,8 @@ let isRunning = false
  */
 export function atEndOfTurn(act: () => void): void {
   if (due.length === 0) setImmediate(run)
-  if (due.push(act) >= atOnce) run()
+  // Not here and now: who puts something off is not to have what others put off done in the middle of what they are at.
+  if (due.push(act) === atOnce) queueMicrotask(run)
 }
 
 /** Whether what is done now is done at the end of a turn already. */

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import t from 'tap'
+import { atEndOfTurn } from '../../services/end-of-turn.ts'
 import { rateOf } from '../../services/limits/bucket.ts'
 import { Turn } from '../../services/limits/turn.ts'
 import { openRedis } from '../../services/store/redis.ts'
@@ -41,6 +42,13 @@ t.test('what is asked in one turn of the event loop is one question', async (t) 
   t.match(await told, [{ remaining: 99 }, { remaining: 99 }, { remaining: 98 }])
   t.equal((await questions()) - before, 1)
   t.same(said, [])
+})
+
+t.test('in a turn with very much to do every question is asked', async (t) => {
+  for (const others of [254, 255, 256]) {
+    for (let number = 0; number < others; number += 1) atEndOfTurn(() => {})
+    t.match(await turn.ask(`behind ${others}`, asked), { remaining: 99 })
+  }
 })
 
 t.test('a store that stumbles keeps nobody waiting, and is not away once it has answered', async (t) => {

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { atEndOfTurn } from '../../services/end-of-turn.ts'
 import { openEmbedded } from '../../services/store/embedded.ts'
 import { Gathered } from '../../services/store/gathered.ts'
 import { openRedis } from '../../services/store/redis.ts'
@@ -35,6 +36,14 @@ for (const store of stores) {
       t.equal(await gathered.ask('b'), 'B of 1')
     }
   )
+
+  t.test(`${store.driver}: in a turn with very much to do every question is asked`, async (t) => {
+    const gathered = new Gathered(store, look)
+    for (const others of [254, 255, 256]) {
+      for (let number = 0; number < others; number += 1) atEndOfTurn(() => {})
+      t.equal(await gathered.ask('c'), 'none of 1')
+    }
+  })
 
   t.test(`${store.driver}: no question is about more than 128 keys`, async (t) => {
     const gathered = new Gathered(store, look)
