@@ -90,6 +90,7 @@ export class Front {
       began: (count, reason) => log.warn({ listener, reason, count }, 'connections are refused'),
       ended: (count) => log.info({ listener, count }, 'connections are no longer refused')
     })
+    const show = (): void => metrics.connections.set({ listener }, wire.connections.count)
     const wire: Wire = guardWire(server, {
       problemBase: () => this.#config.problem.base,
       bounds: boundsOf(this.#config),
@@ -105,7 +106,7 @@ export class Front {
       onSlowReader: () => metrics.slowReaders.inc({ listener }),
       onSwept: () => {
         refusals.look()
-        metrics.connections.set({ listener }, wire.connections.count)
+        show()
       },
       ...(side === 'app' && {
         onUpgrade: (request: IncomingMessage, socket: Socket, head: Buffer) => {
@@ -114,6 +115,8 @@ export class Front {
         }
       })
     })
+    // Nobody has to wait for the first look to find that there are none.
+    show()
     return wire
   }
 
