@@ -8,6 +8,8 @@ const horizon = 50_000
 const heldBack = { part: 1 / 8, most: 1_000_000 }
 /** Requests in one lease at most. */
 const most = 10_000
+/** Milliseconds in which what runs low is gathered before it is asked for: of many keys a question costs little more than of one. */
+const gathering = 5
 /** Rounds after which a request that still finds nothing is refused. */
 const rounds = 3
 
@@ -49,10 +51,19 @@ interface Lease {
   /** Nothing is granted before. */
   emptyUntil: number
   asking: Promise<boolean> | undefined
+  /** Whether it is among those that run low. */
+  isNoted: boolean
   /** Requests in this part of time, and in the one before. */
   demand: number
   before: number
   part: number
+}
+
+/** What somebody took from that has little left. */
+interface Low {
+  readonly key: string
+  readonly lease: Lease
+  readonly rate: LeasedRate
 }
 
 /** Asks the store for a number of requests. */
@@ -67,11 +78,18 @@ export class Leases {
   readonly #leases = new Recent<Lease>()
   readonly #ask: Ask
   readonly #now: () => number
+  readonly #later: (act: () => void) => void
+  #low: Low[] = []
 
-  /** `now` in milliseconds; it must never go back. */
-  constructor(ask: Ask, now: () => number = () => performance.now()) {
+  /** `now` in milliseconds; it must never go back. `later` does something in a few milliseconds. */
+  constructor(
+    ask: Ask,
+    now: () => number = () => performance.now(),
+    later: (act: () => void) => void = (act) => void setTimeout(act, gathering).unref()
+  ) {
     this.#ask = ask
     this.#now = now
+    this.#later = later
   }
 
   /** Undefined when the store has to be asked and does not tell. `rate` is what `leasedRate` made. */
@@ -81,15 +99,30 @@ export class Leases {
     count(lease, rate, now)
     const verdict = fromStock(lease, rate, now)
     if (verdict === undefined) return this.#wait(key, lease, rate)
-    // Early enough for nobody to have to wait.
-    if (verdict.allowed && isLow(lease) && now >= lease.emptyUntil) {
-      void this.#refill(key, lease, rate)
-    }
+    if (verdict.allowed && !lease.isNoted && mayRefill(lease, now)) this.#note({ key, lease, rate })
     return verdict
   }
 
   clear(): void {
     this.#leases.clear()
+    this.#low = []
+  }
+
+  /** Early enough for nobody to have to wait, so it can wait for others. */
+  #note(low: Low): void {
+    low.lease.isNoted = true
+    if (this.#low.push(low) === 1) this.#later(this.#refillLow)
+  }
+
+  readonly #refillLow = (): void => {
+    const all = this.#low
+    this.#low = []
+    const now = this.#now() * 1000
+    for (const { key, lease, rate } of all) {
+      lease.isNoted = false
+      // Somebody may have waited for it meanwhile.
+      if (mayRefill(lease, now)) void this.#refill(key, lease, rate)
+    }
   }
 
   async #wait(key: string, lease: Lease, rate: LeasedRate): Promise<Verdict | undefined> {
@@ -133,6 +166,7 @@ export class Leases {
       resetAt: 0,
       emptyUntil: 0,
       asking: undefined,
+      isNoted: false,
       demand: 0,
       before: 0,
       part: 0
@@ -175,6 +209,9 @@ const wantedBy = ({ demand, before }: Lease): number => Math.min(most, Math.max(
 
 /** Half of a lease is used; or half of what is wanted, where the store had more than that. */
 const isLow = (lease: Lease): boolean => countIn(lease) * 2 < Math.min(wantedBy(lease), lease.granted)
+
+const mayRefill = (lease: Lease, now: number): boolean =>
+  lease.asking === undefined && now >= lease.emptyUntil && isLow(lease)
 
 function countIn({ stock }: Lease): number {
   let sum = 0

@@ -38,7 +38,8 @@ async function passed(site: Site, random: () => number): Promise<number[]> {
             }
           })
         }),
-      () => now + offset
+      () => now + offset,
+      (run) => mail.push({ at: now + 5, run })
     )
   })
   const moments: number[] = []
@@ -168,4 +169,36 @@ t.test('a client far below a limit with a large burst asks once for many request
     await settled()
   }
   t.ok(asks < 40, `${asks} questions for 200 requests at 20 a second`)
+})
+
+t.test('what runs low is asked for together, a little later; who waits is not kept waiting', async (t) => {
+  const asked: string[] = []
+  const due: (() => void)[] = []
+  const rate = leasedRate(rateOf({ qps: 100, slack: 1000 }))
+  const leases = new Leases(
+    async (key, _rate, wanted) => {
+      asked.push(`${key} ${wanted}`)
+      return { count: 4, remaining: 900, due: -1e6, resetMs: 10 }
+    },
+    () => 1000,
+    (act) => due.push(act)
+  )
+  const keys = ['a', 'b', 'c']
+  for (const key of keys) t.match(await leases.take(key, rate), { allowed: true })
+  t.same(asked, ['a 1', 'b 1', 'c 1'])
+  asked.splice(0)
+  for (let times = 0; times < 2; times += 1) {
+    for (const key of keys) t.match(leases.take(key, rate), { allowed: true }, 'from stock')
+  }
+  await settled()
+  t.same(asked, [])
+  t.equal(due.length, 1)
+  // Of "a" two more are wanted than are there: the second of them waits, and asks by itself.
+  t.match(leases.take('a', rate), { allowed: true })
+  t.match(await leases.take('a', rate), { allowed: true })
+  t.same(asked, ['a 5'])
+  asked.splice(0)
+  for (const act of due.splice(0)) act()
+  await settled()
+  t.same(asked, ['b 2', 'c 2'], 'of "a" there is enough')
 })
