@@ -38,7 +38,7 @@ const program = new Command('toll')
   )
   .version(version)
   .option('-c, --config <path>', 'config file (default: gateway.config.json, .jsonc, .yaml or .yml here)')
-  .showHelpAfterError('(toll --help lists the commands)')
+  .showHelpAfterError('(toll --help lists the commands; a value that begins with "-" stands behind "--")')
   .showSuggestionAfterError()
 
 // In the order of `toll --help`.

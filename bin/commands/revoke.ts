@@ -21,8 +21,7 @@ export function revokeCommand(program: Command): void {
     .description('void tokens before their time')
     .addHelpText(
       'after',
-      '\nAn id that begins with "-" stands behind "--": toll revoke session -- -Ab3...' +
-        '\nExit codes: 0 in force at every gateway, 3 at this one only so far, 1 otherwise.'
+      '\nExit codes: 0 in force at every gateway, 3 at this one only so far, 1 otherwise.'
     )
 
   for (const [kind, value, description] of kinds) {
