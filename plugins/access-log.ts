@@ -60,7 +60,7 @@ export const accessLog = definePlugin({
       if (exchange.node !== undefined) line += `,"node":"${escaped(exchange.node)}"`
       if (upstreamTime !== undefined) line += `,"upstream":${hundredths(upstreamTime)}`
       if (principal !== undefined) line += who(principal)
-      line += `,"verdict":"${escaped(exchange.verdict)}"`
+      line += exchange.verdict === 'allowed' ? allowed : `,"verdict":"${escaped(exchange.verdict)}"`
       if (exchange.shadow !== undefined) line += `,"shadow":"${escaped(exchange.shadow)}"`
       line += exchange.reason === undefined ? '}' : `,"reason":"${escaped(exchange.reason)}"}`
       const isOrdinary = exchange.verdict === 'allowed' && status < 500
@@ -92,6 +92,8 @@ function written({ subject, session, key }: Principal): string {
   if (key !== undefined) text += `,"key":"${escaped(key)}"`
   return text
 }
+
+const allowed = ',"verdict":"allowed"'
 
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/
 

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { toMilliseconds } from '../../config/units.ts'
 import { LimitUnavailable, type Problem, RateLimited } from '../../errors.ts'
+import { flat } from '../../services/flat.ts'
 import type { Verdict } from '../../services/limits/bucket.ts'
 import type { Numbers } from '../../services/limits/limit.ts'
 import { defaultWindow, type LimitOptions } from '../../services/limits/slice.ts'
@@ -16,6 +17,8 @@ export interface ShownLimit {
   readonly quoted: string
   /** Its member of RateLimit-Policy. */
   readonly policy: string
+  /** What RateLimit said of it last. */
+  readonly last: { remaining: number; reset: number; field: string }
 }
 
 declare module 'fastify' {
@@ -34,24 +37,20 @@ export function show(
   // Printable ASCII is all that a structured-field string may hold.
   const quoted = `"${name.replace(/[^\x20-\x7e]/g, '?').replace(/["\\]/g, '\\$&')}"`
   const unit = cost === 1 && costHeader === undefined ? 'requests' : 'units'
+  const inWords = (words: string, terms: string): ShownLimit => {
+    const policy = flat(`${quoted};${terms}`)
+    return { name, reason, quoted, words, policy, last: { remaining: -1, reset: -1, field: '' } }
+  }
   const { qps, quota, window = defaultWindow, concurrency } = options
   if (concurrency !== undefined) {
-    return {
-      name,
-      reason,
-      quoted,
-      words: `${concurrency} requests at the same time`,
-      policy: `${quoted};q=${concurrency};qu="concurrent-requests"`
-    }
+    return inWords(`${concurrency} requests at the same time`, `q=${concurrency};qu="concurrent-requests"`)
   }
   if (quota !== undefined) {
-    const w = Math.ceil(toMilliseconds(window) / 1000)
-    const words = `${quota} ${unit} in ${window}`
-    return { name, reason, quoted, words, policy: `${quoted};q=${quota};w=${w}` }
+    const seconds = Math.ceil(toMilliseconds(window) / 1000)
+    return inWords(`${quota} ${unit} in ${window}`, `q=${quota};w=${seconds}`)
   }
   const whole = wholeQuota(qps!)
-  const policy = `${quoted};q=${whole.quota};w=${whole.seconds}`
-  return { name, reason, quoted, words: `${qps} ${unit} a second`, policy }
+  return inWords(`${qps} ${unit} a second`, `q=${whole.quota};w=${whole.seconds}`)
 }
 
 /**
@@ -71,8 +70,18 @@ export function fieldsOf(
   const { tightest } = request
   if (tightest === undefined || verdict.remaining < tightest.remaining || !verdict.allowed) {
     request.tightest = verdict
-    reply.header('ratelimit', `${shown.quoted};r=${verdict.remaining};t=${seconds(verdict.resetMs)}`)
+    reply.header('ratelimit', fieldOf(shown, verdict.remaining, seconds(verdict.resetMs)))
   }
+}
+
+/** Clients far from a limit are mostly told the same: what was written last is kept, so that nobody writes and reads it anew. */
+function fieldOf({ quoted, last }: ShownLimit, remaining: number, reset: number): string {
+  if (last.remaining !== remaining || last.reset !== reset) {
+    last.remaining = remaining
+    last.reset = reset
+    last.field = `${quoted};r=${remaining};t=${reset}`
+  }
+  return last.field
 }
 
 /** Tells that a limit applied, where nothing is known of how much is left. */

@@ -45,8 +45,8 @@ export function countingStep(limits: Limits, placed: Placed): ExplainedStep {
       limit.figures.refused.local += 1
       return settle(numbers, full, request, reply)
     }
-    const { counted } = request.exchange
-    const said = counted?.limit === limit ? counted.said : limits.take(limit, numbers, key)
+    const { counted, principal } = request.exchange
+    const said = counted?.limit === limit ? counted.said : limits.take(limit, numbers, key, principal?.notes)
     // Nothing to wait for, no promise.
     return said instanceof Promise
       ? said.then((later) => settle(numbers, later, request, reply))
@@ -56,7 +56,8 @@ export function countingStep(limits: Limits, placed: Placed): ExplainedStep {
     const { exchange } = request
     // Whose count it is depends on who asks; whether they may pass is not known before the store has answered.
     exchange.principal = principal
-    const asked = limits.takeBehind(limit, limit.numbers(tierOf(request)), keyOf(request), gate)
+    const numbers = limit.numbers(tierOf(request))
+    const asked = limits.takeBehind(limit, numbers, keyOf(request), gate, principal.notes)
     exchange.principal = undefined
     return asked?.then((said) => {
       if (said === 'gone') return false

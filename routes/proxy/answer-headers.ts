@@ -68,11 +68,15 @@ interface Named {
   readonly kind: AnswerClass
   /** What a line of a head begins with, behind the end of the line before it. */
   readonly start: string
+  /** Whether the gateway's own may be a line of a head like any other. */
+  readonly isPlain: boolean
 }
 
 const named = (name: string): Named => {
   const key = name.toLowerCase()
-  return { key, kind: kindOf(key), start: flat(`\r\n${name}: `) }
+  const kind = kindOf(key)
+  const isPlain = token.test(name) && kind !== 'connection' && kind !== 'drop' && kind !== 'trailer'
+  return { key, kind, start: flat(`\r\n${name}: `), isPlain }
 }
 
 function kindOf(key: string): AnswerClass {
@@ -137,10 +141,9 @@ export class AnswerHeaders {
     for (const name in own) {
       const value = own[name]
       if (value === undefined) continue
-      if (typeof value !== 'string' || !content.test(value) || !token.test(name)) return undefined
-      const { kind, start } = this.#remembered.get(name) ?? this.#remember(name)
-      if (kind === 'connection' || kind === 'drop' || kind === 'trailer') return undefined
-      text += start + value
+      const known = this.#remembered.get(name) ?? this.#remember(name)
+      if (!known.isPlain || typeof value !== 'string' || !content.test(value)) return undefined
+      text += known.start + value
     }
     return text
   }

@@ -1,3 +1,5 @@
+import type { Rate } from '../limits/bucket.ts'
+import type { Quota } from '../limits/window.ts'
 import type { Seen } from './sessions/activity.ts'
 
 /**
@@ -13,8 +15,13 @@ export class HolderNotes {
   linesBy: object | undefined
   /** What the holder's requests are counted by where they are counted by who asks; '' until that was needed. */
   key = ''
+  /** Where that is counted, and for which numbers of a limit. */
+  place = ''
+  placeBy: Rate | Quota | undefined
   /** How the access log names the holder. */
   logged = ''
+  /** Whether the session is named as sessions are; undefined until that was asked. */
+  hasSession: boolean | undefined
   /** When the session was used last, once that was noted. */
   seen: Seen | undefined
 }

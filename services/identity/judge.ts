@@ -78,7 +78,7 @@ export class Judge {
   #judgeOwn(verified: Verified, access: Asked): Verdict<Verified> {
     const { session } = verified
     if (access.session === 'stateless') return isByOldKey(verified, this.#parts) ? 'revoked.epoch' : verified
-    if (session === undefined || !isSessionId(session)) return 'claims.sid'
+    if (session === undefined || !hasSession(session, verified)) return 'claims.sid'
     const revoked = this.#parts.revocations.find(verified)
     if (revoked !== undefined) return revoked
     if (access.session === 'strict' || !this.#isAwake(session, verified))
@@ -108,4 +108,10 @@ export class Judge {
     }
     return exists ? verified : 'revoked.gone'
   }
+}
+
+function hasSession(session: string, { notes }: Verified): boolean {
+  if (notes === undefined) return isSessionId(session)
+  notes.hasSession ??= isSessionId(session)
+  return notes.hasSession
 }

@@ -7,6 +7,7 @@ import { Concurrency, type Hold, type Refused } from './concurrency/concurrency.
 import { type LeasedRate, Leases } from './leases.ts'
 import { Limit, type LimitFigures, type Numbers, newFigures, type Source } from './limit.ts'
 import { LocalCounts } from './local.ts'
+import { type PlaceNotes, placeOf } from './place-of.ts'
 import { type Place, Places } from './places.ts'
 import { Recent } from './recent.ts'
 import type { LimitOptions } from './slice.ts'
@@ -109,11 +110,11 @@ export class Limits {
 
   /**
    * Counts one request against a rate or a quota. Where nobody has to be asked, nothing is waited for. Throws, or rejects with,
-   * LimitUnavailable when the store is away and the limit is closed then.
+   * LimitUnavailable when the store is away and the limit is closed then. `notes` are those of whose key it may be.
    */
-  take(limit: Limit, numbers: Numbers, key: string): Said | Promise<Said> {
+  take(limit: Limit, numbers: Numbers, key: string, notes?: PlaceNotes): Said | Promise<Said> {
     const counted = numbers.counted!
-    const place = placeOf(limit.id, counted, key)
+    const place = placeOf(limit.id, counted, key, notes)
     if (limit.options.scope === 'local') return this.#note(limit, 'local', this.#own.take(place, counted))
     const known = this.#knownRefusal(place)
     if (known !== undefined) return this.#note(limit, 'store', known)
@@ -126,11 +127,17 @@ export class Limits {
    * Counts one request as `take` does, and has the store say in the same operation whether something else is there, by its key: without it
    * nothing is counted, and the answer is `gone`. Undefined, at once or later, where the store does not count this request.
    */
-  takeBehind(limit: Limit, numbers: Numbers, key: string, gate: string): Promise<Said | 'gone'> | undefined {
+  takeBehind(
+    limit: Limit,
+    numbers: Numbers,
+    key: string,
+    gate: string,
+    notes?: PlaceNotes
+  ): Promise<Said | 'gone'> | undefined {
     const { counted } = numbers
     const isAsked = limit.options.scope === 'exact' && counted !== undefined && this.#store.isWhole
     if (!isAsked || this.#isAway) return undefined
-    const place = placeOf(limit.id, counted, key)
+    const place = placeOf(limit.id, counted, key, notes)
     if (this.#knownRefusal(place) !== undefined) return undefined
     const asked = performance.now()
     return this.#turn.ask(place, { numbers: counted, wanted: 1, gate }, (told) =>
@@ -284,10 +291,6 @@ export class Limits {
     return verdict
   }
 }
-
-/** Of another kind, another place: what one counts in is no sense to the other. */
-const placeOf = (id: string, { kind }: Rate | Quota, key: string): string =>
-  kind === 'rate' ? `toll:limit:${id}:${key}` : `toll:quota:${id}:${key}`
 
 const holdHere = (place: Place | undefined): Hold | Refused =>
   place === undefined

@@ -34,8 +34,6 @@ export class AnswerHead {
   reason = ''
   /** Flat: name, value, name, value, as sent. The receiver may keep it. */
   headers: string[] = []
-  /** The kind of each field, in their order; used again for the next head, and what is behind the last field means nothing. */
-  readonly kinds: number[] = []
   /** Content-Length; -1 without one. */
   length = -1
   isChunked = false
