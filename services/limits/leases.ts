@@ -36,13 +36,16 @@ interface Stretch {
   due: number
   count: number
   /** By how much that may be too late: what the store's answer took. */
-  readonly lag: number
+  lag: number
 }
 
-/** What one gateway has in stock of one bucket. */
-interface Lease {
-  /** In the order in which they are due. */
-  readonly stock: Stretch[]
+/**
+ * What one gateway has in stock of one bucket. A lease is itself the stretch that is used next: with thousands of them each further object to
+ * look into is in no cache.
+ */
+interface Lease extends Stretch {
+  /** The stretches behind it, in the order in which they are due; undefined without any. */
+  later: Stretch[] | undefined
   /** What the store gave last. */
   granted: number
   /** Units that it had left then. */
@@ -132,7 +135,7 @@ export class Leases {
       if (verdict !== undefined) return verdict
     }
     const now = this.#now() * 1000
-    return refusal(lease, Math.max(1, (lease.stock[0]?.due ?? now) - now), now)
+    return refusal(lease, Math.max(1, lease.count > 0 ? lease.due - now : 0), now)
   }
 
   /** One question at a time for each key, whoever wants to know; false when the store does not tell. */
@@ -152,7 +155,12 @@ export class Leases {
     // A unit is used no earlier than it is due by the store's clock, which stood between the question and now when it answered.
     const now = this.#now() * 1000
     if (told.count > 0) {
-      lease.stock.push({ due: now + told.due, count: told.count, lag: now - asked })
+      const stretch = { due: now + told.due, count: told.count, lag: now - asked }
+      if (lease.count === 0 && lease.later === undefined) use(lease, stretch)
+      else {
+        lease.later ??= []
+        lease.later.push(stretch)
+      }
       lease.granted = told.count
     } else lease.emptyUntil = asked + told.due - rate.patience
     return true
@@ -160,7 +168,10 @@ export class Leases {
 
   #begin(key: string): Lease {
     const lease: Lease = {
-      stock: [],
+      due: 0,
+      count: 0,
+      lag: 0,
+      later: undefined,
       granted: 0,
       beyond: 0,
       resetAt: 0,
@@ -178,10 +189,10 @@ export class Leases {
 
 /** Undefined when the stock cannot tell. `now` in microseconds. */
 function fromStock(lease: Lease, rate: LeasedRate, now: number): Verdict | undefined {
-  const next = nextOf(lease, rate, now)
-  if (next !== undefined && next.due <= now) {
-    next.count -= 1
-    next.due += rate.step
+  const hasNext = findNext(lease, rate, now)
+  if (hasNext && lease.due <= now) {
+    lease.count -= 1
+    lease.due += rate.step
     return {
       allowed: true,
       remaining: Math.max(0, lease.beyond) + dueIn(lease, rate, now),
@@ -190,7 +201,7 @@ function fromStock(lease: Lease, rate: LeasedRate, now: number): Verdict | undef
       waitMs: 0
     }
   }
-  const until = next?.due ?? lease.emptyUntil
+  const until = hasNext ? lease.due : lease.emptyUntil
   return until > now ? refusal(lease, until - now, now) : undefined
 }
 
@@ -213,31 +224,41 @@ const isLow = (lease: Lease): boolean => countIn(lease) * 2 < Math.min(wantedBy(
 const mayRefill = (lease: Lease, now: number): boolean =>
   lease.asking === undefined && now >= lease.emptyUntil && isLow(lease)
 
-function countIn({ stock }: Lease): number {
-  let sum = 0
-  for (const { count } of stock) sum += count
+function countIn({ count, later }: Lease): number {
+  if (later === undefined) return count
+  let sum = count
+  for (const { count } of later) sum += count
   return sum
 }
 
-/** The stretch to use next; what is used up is dropped, and what would no longer be there in a bucket that nobody has leases of. */
-function nextOf({ stock }: Lease, { step, life }: LeasedRate, now: number): Stretch | undefined {
-  for (let next = stock[0]; next !== undefined; next = stock[0]) {
-    const late = now + next.lag - next.due - life
+/** Makes a stretch the one that is used next. */
+function use(lease: Lease, { due, count, lag }: Stretch): void {
+  lease.due = due
+  lease.count = count
+  lease.lag = lag
+}
+
+/** Whether there is something to use; what is used up is dropped, and what would no longer be there in a bucket that nobody has leases of. */
+function findNext(lease: Lease, { step, life }: LeasedRate, now: number): boolean {
+  for (;;) {
+    const late = now + lease.lag - lease.due - life
     if (late > 0) {
-      const lost = Math.min(next.count, Math.ceil(late / step))
-      next.count -= lost
-      next.due += lost * step
+      const lost = Math.min(lease.count, Math.ceil(late / step))
+      lease.count -= lost
+      lease.due += lost * step
     }
-    if (next.count > 0) return next
-    stock.shift()
+    if (lease.count > 0) return true
+    const next = lease.later?.shift()
+    if (next === undefined) return false
+    use(lease, next)
+    if (lease.later!.length === 0) lease.later = undefined
   }
-  return undefined
 }
 
 /** Units of the stretch in use that are due already. */
-function dueIn({ stock: [next] }: Lease, { step, per }: Rate, now: number): number {
-  if (next === undefined || next.due > now) return 0
-  return Math.min(next.count, Math.floor((now - next.due) / step) + 1) * Math.round(step / per)
+function dueIn({ due, count }: Lease, { step, per }: Rate, now: number): number {
+  if (count === 0 || due > now) return 0
+  return Math.min(count, Math.floor((now - due) / step) + 1) * Math.round(step / per)
 }
 
 const refusal = ({ beyond, resetAt }: Lease, wait: number, now: number): Verdict => ({
