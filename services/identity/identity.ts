@@ -14,7 +14,6 @@ import type { Online, SessionRecord } from './sessions/provider.ts'
 import { isSessionId, readRefreshToken, userHashOf } from './sessions/refresh-token.ts'
 import { ProvidedSession, type Session } from './sessions/session.ts'
 import { type Grant, type RefreshAsker, SignIn } from './sign-in.ts'
-import type { AccessClaims } from './tokens/claims.ts'
 import type { Verified } from './tokens/verifier.ts'
 import type { LockOut } from './users/lock-out.ts'
 
@@ -102,7 +101,7 @@ export class Identity {
 
   #note<Who extends Holder>(verdict: Who | Refusal): Who | Refusal {
     if (typeof verdict !== 'string' && verdict.session !== undefined) {
-      this.#parts.activity.note(verdict.session, (verdict.claims as AccessClaims).rg, verdict.notes)
+      this.#parts.activity.noteHolder(verdict.session, verdict)
     }
     return verdict
   }

@@ -55,10 +55,10 @@ export class RevocationList {
   /** Why a token is void, if it is. */
   find(verified: Verified): RevocationReason | undefined {
     const { session, claims, kid } = verified
-    if (session !== undefined && this.#sessions.has(session)) return 'revoked.sid'
+    // What is empty is not asked: nobody has to read of a token what is looked for in nothing.
+    if (this.#sessions.size > 0 && session !== undefined && this.#sessions.has(session)) return 'revoked.sid'
     if (this.isOutdated(verified)) return 'revoked.epoch'
-    const { jti } = claims
-    if (this.#tokens.size > 0 && jti !== undefined && this.#tokens.has(named(verified, jti)))
+    if (this.#tokens.size > 0 && claims.jti !== undefined && this.#tokens.has(named(verified, claims.jti)))
       return 'revoked.jti'
     const { client, key } = this.#lasting
     if (client.size > 0 && claims.client_id !== undefined) {

@@ -1,4 +1,5 @@
-import type { HolderNotes } from '../holder-notes.ts'
+import type { Holder } from '../parts.ts'
+import type { AccessClaims } from '../tokens/claims.ts'
 import type { SessionProvider } from './provider.ts'
 
 const longestPause = 15_000
@@ -35,12 +36,26 @@ export class Activity {
   }
 
   /** The session was used, with an access token of this generation; without one by its refresh token. */
-  note(sid: string, generation = 0, notes?: HolderNotes): void {
-    const noted = notes?.seen
-    const seen = noted !== undefined && !noted.isForgotten ? noted : this.#find(sid)
-    if (notes !== undefined) notes.seen = seen
-    seen.at = this.#now()
+  note(sid: string, generation = 0): Seen {
+    const seen = this.#find(sid)
     if (generation > seen.generation) seen.generation = generation
+    this.#touch(sid, seen)
+    return seen
+  }
+
+  /** The same by who holds an access token; its claims are looked into but the first time. */
+  noteHolder(sid: string, { claims, notes }: Pick<Holder, 'claims' | 'notes'>): void {
+    const seen = notes?.seen
+    if (seen !== undefined && !seen.isForgotten) {
+      this.#touch(sid, seen)
+      return
+    }
+    const found = this.note(sid, (claims as AccessClaims).rg)
+    if (notes !== undefined) notes.seen = found
+  }
+
+  #touch(sid: string, seen: Seen): void {
+    seen.at = this.#now()
     if (seen.isUnsaved) return
     seen.isUnsaved = true
     this.#unsaved.add(sid)

@@ -1,10 +1,20 @@
+import { flat } from '../../flat.ts'
 import type { TokenIssuer, Verified } from './verifier.ts'
 
-interface Known {
+/**
+ * What is asked again at every use of a token, beside what it was verified to be: with thousands of them each further object to look into is
+ * in no cache.
+ */
+export interface Known {
+  readonly token: string
   readonly verified: Verified
   readonly issuer: TokenIssuer
   /** The keys it was verified with. */
   readonly generation: object
+  readonly exp: number
+  readonly nbf: number | undefined
+  /** The audience that was wished for last and that it has. */
+  audience: string | undefined
 }
 
 const maxTokens = 8192
@@ -18,7 +28,7 @@ const tailLength = 12
 
 /** Tokens whose signature holds, by their exact text; bounded in number and in memory. The oldest make room. */
 export class KnownTokens {
-  readonly #known = new Map<string, Known & { readonly token: string }>()
+  readonly #known = new Map<string, Known>()
   #length = 0
 
   /** Undefined as well for a token verified with keys that are not those of now. */
@@ -31,15 +41,20 @@ export class KnownTokens {
   }
 
   /** Only what passed every check may get here: then forged tokens push no valid one out. */
-  add(token: string, known: Known): void {
+  add(
+    token: string,
+    { verified, issuer, generation }: Pick<Known, 'verified' | 'issuer' | 'generation'>
+  ): Known {
     this.#remove(tailOf(token))
     this.#length += token.length
     while (this.#known.size >= maxTokens || (this.#length > maxLength && this.#known.size > 0)) {
       this.#remove(this.#known.keys().next().value as string)
     }
-    const { verified, issuer, generation } = known
-    // Not spread, for the sake of its shape; see freezeVerified.
-    this.#known.set(tailOf(token), { verified, issuer, generation, token })
+    const { exp, nbf } = verified.claims
+    // Not spread, for the sake of its shape; see freezeVerified. What came is a part of a header, which would be kept with it.
+    const known: Known = { token: flat(token), verified, issuer, generation, exp, nbf, audience: undefined }
+    this.#known.set(tailOf(token), known)
+    return known
   }
 
   forget(token: string): void {

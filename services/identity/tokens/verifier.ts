@@ -2,7 +2,7 @@ import type { HolderNotes } from '../holder-notes.ts'
 import { type AccessClaims, type ClaimRules, checkTimes, hasAudience } from './claims.ts'
 import { type Header, openPayload, type Reason, readHeader, readPayload, splitCompact } from './compact.ts'
 import type { VerifyKey } from './jwk.ts'
-import { KnownTokens, remember } from './known-tokens.ts'
+import { type Known, KnownTokens, remember } from './known-tokens.ts'
 import { OwnIssuer } from './own-issuer.ts'
 import type { JSONObject } from './strict-json.ts'
 import { openUserPayload, type UserKeys } from './user-key.ts'
@@ -123,9 +123,8 @@ export class Verifier {
     const now = this.#now() / 1000
     const known = this.#known.find(token)
     if (known !== undefined) {
-      const { issuer, verified } = known
-      const wrong = checkTimes(verified.claims, issuer.rules.skew, now)
-      if (wrong === undefined) return meets(verified, issuer, audience, this.#audience, issuers)
+      const wrong = checkTimes(known, known.issuer.rules.skew, now)
+      if (wrong === undefined) return meets(known, audience, this.#audience, issuers)
       this.#known.forget(token)
       return wrong
     }
@@ -158,8 +157,7 @@ export class Verifier {
     if (typeof payload === 'string') return payload
     const verified = issuer.read(payload, kid, now)
     if (typeof verified === 'string') return verified
-    this.#known.add(token, { verified, issuer, generation })
-    return meets(verified, issuer, audience, this.#audience, issuers)
+    return meets(this.#known.add(token, { verified, issuer, generation }), audience, this.#audience, issuers)
   }
 
   /** Whose token it says it is. The gateway's own are told by their kid, so that they cost no second look. */
@@ -182,15 +180,19 @@ export class Verifier {
   }
 }
 
+/** A route's wish for one of `issuers` and for an audience, which is the same for all of its requests. */
 function meets(
-  verified: Verified,
-  issuer: TokenIssuer,
+  known: Known,
   audience: string,
   usual: string,
   issuers: 'all' | readonly string[]
 ): Verified | Reason {
+  const { verified, issuer } = known
   if (issuers !== 'all' && !issuers.includes(issuer.name)) return 'issuer.other'
-  return hasAudience(verified.claims.aud, issuer.audienceFor(audience, usual)) ? verified : 'claims.aud'
+  if (known.audience === audience) return verified
+  if (!hasAudience(verified.claims.aud, issuer.audienceFor(audience, usual))) return 'claims.aud'
+  known.audience = audience
+  return verified
 }
 
 const isMissing = (verified: Verified | Reason | Missing): verified is Missing => verified instanceof Missing
