@@ -56,15 +56,15 @@ export function countingStep(limits: Limits, placed: Placed): ExplainedStep {
     const { exchange } = request
     // Whose count it is depends on who asks; whether they may pass is not known before the store has answered.
     exchange.principal = principal
-    const numbers = limit.numbers(tierOf(request))
-    const asked = limits.takeBehind(limit, numbers, keyOf(request), gate, principal.notes)
-    exchange.principal = undefined
-    return asked?.then((said) => {
+    const behind = { key: keyOf(request), gate, notes: principal.notes }
+    const asked = limits.takeBehind(limit, limit.numbers(tierOf(request)), behind, (said) => {
       if (said === 'gone') return false
       if (said === undefined) return undefined
       exchange.counted = { limit, said }
       return true
     })
+    exchange.principal = undefined
+    return asked
   }
   return Object.assign(count, {
     // Who may have to wait is counted when there is a place in the queue.

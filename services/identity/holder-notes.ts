@@ -22,6 +22,8 @@ export class HolderNotes {
   logged = ''
   /** Whether the session is named as sessions are; undefined until that was asked. */
   hasSession: boolean | undefined
+  /** The session's key in the store, once that was asked for it together with something else. */
+  gate: string | undefined
   /** When the session was used last, once that was noted. */
   seen: Seen | undefined
 }

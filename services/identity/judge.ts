@@ -1,3 +1,4 @@
+import { flat } from '../flat.ts'
 import type { Access } from './access.ts'
 import { isByOldKey } from './keys/user-tokens.ts'
 import type { Credential, Holder, IdentityParts, Refusal } from './parts.ts'
@@ -92,26 +93,41 @@ export class Judge {
     return idle >= access || now() - claims.iat * 1000 < idle || activity.isAwake(sid)
   }
 
-  async #ask(
-    sid: string,
-    verified: Verified,
-    { session, onStale, alongside }: Asked
-  ): Promise<Verified | Refusal> {
-    const { sessions, sessionKeyOf } = this.#parts
-    let exists: boolean
+  /** Together with what else is asked, where that is known to be of one store with the sessions. */
+  #ask(sid: string, verified: Verified, asked: Asked): Promise<Verified | Refusal> {
+    const { sessionKeyOf } = this.#parts
+    const together = sessionKeyOf && asked.alongside?.(verified, gateOf(sid, verified, sessionKeyOf))
+    if (together === undefined) return this.#askAlone(sid, verified, asked)
+    return together.then(
+      (exists) => (exists === undefined ? this.#askAlone(sid, verified, asked) : existing(verified, exists)),
+      () => unknown(verified, asked)
+    )
+  }
+
+  async #askAlone(sid: string, verified: Verified, asked: Asked): Promise<Verified | Refusal> {
     try {
-      const together = sessionKeyOf && (await alongside?.(verified, sessionKeyOf(sid)))
-      exists = together ?? (await sessions.exists(sid))
+      return existing(verified, await this.#parts.sessions.exists(sid))
     } catch {
-      // Who may pass while nobody knows what was revoked may do so while nobody knows who fell asleep.
-      return session === 'revocable' && onStale === 'open' ? verified : 'store'
+      return unknown(verified, asked)
     }
-    return exists ? verified : 'revoked.gone'
   }
 }
+
+const existing = (verified: Verified, exists: boolean): Verified | Refusal =>
+  exists ? verified : 'revoked.gone'
+
+/** Who may pass while nobody knows what was revoked may do so while nobody knows who fell asleep. */
+const unknown = (verified: Verified, { session, onStale }: Asked): Verified | Refusal =>
+  session === 'revocable' && onStale === 'open' ? verified : 'store'
 
 function hasSession(session: string, { notes }: Verified): boolean {
   if (notes === undefined) return isSessionId(session)
   notes.hasSession ??= isSessionId(session)
   return notes.hasSession
+}
+
+function gateOf(session: string, { notes }: Verified, keyOf: (session: string) => string): string {
+  if (notes === undefined) return keyOf(session)
+  notes.gate ??= flat(keyOf(session))
+  return notes.gate
 }

@@ -4,12 +4,12 @@ import type { Store } from '../store/store.ts'
 import { type Rate, type Verdict, verdictOf } from './bucket.ts'
 import type { LimitChanges } from './changes.ts'
 import { Concurrency, type Hold, type Refused } from './concurrency/concurrency.ts'
+import { KnownRefusals } from './known-refusals.ts'
 import { type LeasedRate, Leases } from './leases.ts'
 import { Limit, type LimitFigures, type Numbers, newFigures, type Source } from './limit.ts'
 import { LocalCounts } from './local.ts'
 import { type PlaceNotes, placeOf } from './place-of.ts'
 import { type Place, Places } from './places.ts'
-import { Recent } from './recent.ts'
 import type { LimitOptions } from './slice.ts'
 import { Standby } from './standby.ts'
 import { type Answer, gone } from './take.ts'
@@ -29,6 +29,13 @@ const patience = { redis: 20, embedded: 250 }
 /** Keys of which the store is told after its absence; more would keep it from its work. */
 const settledAtMost = 5000
 
+/** Whose request it is, and the key in the store of what has to be there for it to be counted. */
+export interface Behind {
+  readonly key: string
+  readonly gate: string
+  readonly notes: PlaceNotes | undefined
+}
+
 /** Undefined where a limit has nothing to say: the store is away, and its requests pass uncounted. */
 export type Said = Verdict | undefined
 
@@ -46,12 +53,7 @@ export class Limits {
   readonly #own = new LocalCounts()
   /** What stands in for the store's while it is away. */
   readonly #standIn = new LocalCounts()
-  /** Until when the store has said that a key is refused, in milliseconds of performance.now(). */
-  readonly #refused = new Recent<{
-    readonly until: number
-    readonly remaining: number
-    readonly resetAt: number
-  }>()
+  readonly #refused = new KnownRefusals()
   /** Requests under way: counted with the other gateways, and here alone. */
   readonly #together: Concurrency
   readonly #here = new Places()
@@ -116,7 +118,7 @@ export class Limits {
     const counted = numbers.counted!
     const place = placeOf(limit.id, counted, key, notes)
     if (limit.options.scope === 'local') return this.#note(limit, 'local', this.#own.take(place, counted))
-    const known = this.#knownRefusal(place)
+    const known = this.#refused.find(place)
     if (known !== undefined) return this.#note(limit, 'store', known)
     if (this.#isAway) return this.#without(limit, numbers, place)
     if (numbers.leased !== undefined) return this.#lease(limit, numbers, place, numbers.leased)
@@ -125,23 +127,23 @@ export class Limits {
 
   /**
    * Counts one request as `take` does, and has the store say in the same operation whether something else is there, by its key: without it
-   * nothing is counted, and the answer is `gone`. Undefined, at once or later, where the store does not count this request.
+   * nothing is counted, and the answer is `gone`. Resolves with what `then` makes of the answer; undefined where the store does not count
+   * this request, and `then` is told so where that shows later.
    */
-  takeBehind(
+  takeBehind<Made>(
     limit: Limit,
     numbers: Numbers,
-    key: string,
-    gate: string,
-    notes?: PlaceNotes
-  ): Promise<Said | 'gone'> | undefined {
+    { key, gate, notes }: Behind,
+    then: (said: Said | 'gone') => Made
+  ): Promise<Made> | undefined {
     const { counted } = numbers
     const isAsked = limit.options.scope === 'exact' && counted !== undefined && this.#store.isWhole
     if (!isAsked || this.#isAway) return undefined
     const place = placeOf(limit.id, counted, key, notes)
-    if (this.#knownRefusal(place) !== undefined) return undefined
+    if (this.#refused.find(place) !== undefined) return undefined
     const asked = performance.now()
     return this.#turn.ask(place, { numbers: counted, wanted: 1, gate }, (told) =>
-      told?.count === gone ? 'gone' : told && this.#conclude(limit, counted, place, told, asked)
+      then(told?.count === gone ? 'gone' : told && this.#conclude(limit, counted, place, told, asked))
     )
   }
 
@@ -240,27 +242,8 @@ export class Limits {
   }
 
   #conclude(limit: Limit, counted: Rate | Quota, place: string, told: Answer, asked: number): Verdict {
-    if (told.count === 0) {
-      const wait = counted.kind === 'rate' ? told.due - counted.patience : told.due
-      const { remaining, resetMs } = told
-      this.#refused.set(place, { until: asked + wait / 1000, remaining, resetAt: asked + resetMs })
-    }
+    if (told.count === 0) this.#refused.note(place, counted, told, asked)
     return this.#note(limit, 'store', verdictOf(told))
-  }
-
-  /** A refusal changes nothing and time alone ends it, so until then the store has nothing else to say. */
-  #knownRefusal(place: string): Verdict | undefined {
-    const known = this.#refused.get(place)
-    if (known === undefined) return undefined
-    const now = performance.now()
-    if (known.until <= now) return undefined
-    return {
-      allowed: false,
-      remaining: known.remaining,
-      retryAfterMs: Math.ceil(known.until - now),
-      resetMs: Math.max(0, Math.ceil(known.resetAt - now)),
-      waitMs: 0
-    }
   }
 
   #lease(limit: Limit, numbers: Numbers, place: string, rate: LeasedRate): Said | Promise<Said> {

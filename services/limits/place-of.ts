@@ -1,3 +1,4 @@
+import { flat } from '../flat.ts'
 import type { Rate } from './bucket.ts'
 import type { Quota } from './window.ts'
 
@@ -14,7 +15,7 @@ export interface PlaceNotes {
 export function placeOf(id: string, counted: Rate | Quota, key: string, notes?: PlaceNotes): string {
   if (notes === undefined || notes.key !== key) return placed(id, counted, key)
   if (notes.placeBy !== counted) {
-    notes.place = placed(id, counted, key)
+    notes.place = flat(placed(id, counted, key))
     notes.placeBy = counted
   }
   return notes.place
