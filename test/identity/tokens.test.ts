@@ -72,6 +72,18 @@ t.test('takes a good token, also with an array of audiences and a media type as 
   t.match(verifier.verify(token({ nbf: now + 4 }), 'api'), { subject: 'kesa' }, 'clocks may differ a little')
 })
 
+t.test('a token that is known is for its audiences alone, whatever it was asked for before', async (t) => {
+  const verifier = newVerifier()
+  for (const aud of ['api', ['api', 'reports']]) {
+    const known = token({ aud })
+    for (const wanted of ['api', 'other', 'api', 'reports', 'other', 'reports', 'api', 'api']) {
+      const found = verifier.verify(known, wanted)
+      if ([aud].flat().includes(wanted)) t.match(found, { subject: 'kesa' }, `${aud}: ${wanted}`)
+      else t.equal(found, 'claims.aud', `${aud}: ${wanted}`)
+    }
+  }
+})
+
 const good = token()
 const [head = '', payload = '', signature = ''] = good.split('.')
 const forged: Record<string, readonly [string, string]> = {

@@ -133,6 +133,27 @@ for (const kind of ['redis', 'embedded'] as const) {
   })
 }
 
+for (const scope of ['exact', 'leased', 'local'] as const) {
+  t.test(`${scope}: one user is counted by each limit for itself, whichever was asked before`, async (t) => {
+    const redis = await startRedis()
+    t.teardown(() => redis.stop())
+    const of = (qps: number) => ({ limit: { qps, slack: 2, by: 'subject', scope } })
+    const { login, get } = await start(
+      t,
+      { one: of(0.01), two: of(0.02), session: { ...of(0.01), auth: strict } },
+      redis
+    )
+    const tokens = [await login(), await login()]
+    for (const path of ['one', 'two', 'session', 'one', 'two', 'session', 'two', 'one', 'session']) {
+      for (const token of tokens) await get(path, token)
+    }
+    for (const path of ['one', 'two', 'session'])
+      t.match(await get(path, tokens[0]!), { status: 429 }, `${path} had six`)
+    const other = await login('other')
+    for (const path of ['one', 'two', 'session']) t.match(await get(path, other), { status: 200 }, path)
+  })
+}
+
 t.test('a session that is gone from the store alone is refused, and nothing is counted', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())

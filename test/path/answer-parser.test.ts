@@ -96,3 +96,23 @@ t.test('a tab behind what frames the body is in doubt', async (t) => {
     t.throws(() => parser.execute(Buffer.from(bytes)), { code: /content_length|transfer_encoding/ }, framing)
   }
 })
+
+t.test('fields have the names they came with, however alike these look', async (t) => {
+  // Alike in length, first, middle and last letter; and in all but their case.
+  const names = ['x-ab-cz', 'x-cb-az', 'xb-b-dz', 'X-AB-CZ', 'x-ab-cZ', `x${'a'.repeat(70)}z`]
+  const read = (name: string): string | undefined => {
+    let found: string | undefined
+    const parser = new AnswerParser({
+      onWhole: (_, __, headers) => {
+        found = headers[0]
+      },
+      onHead() {},
+      onBody() {},
+      onEnd() {}
+    })
+    parser.begin('GET')
+    parser.execute(Buffer.from(`HTTP/1.1 200 OK\r\n${name}: 1\r\nContent-Length: 0\r\n\r\n`))
+    return found
+  }
+  for (const name of [...names, ...names.toReversed(), ...names]) t.equal(read(name), name)
+})
