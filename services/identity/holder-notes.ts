@@ -3,7 +3,7 @@ import type { Quota } from '../limits/window.ts'
 import type { Seen } from './sessions/activity.ts'
 
 /**
- * What is written for every request of one holder, kept where the holder is. With thousands of users each further table to look in is a few
+ * What is written or asked for every request of one holder, kept where the holder is. With thousands of users each further table to look in is a few
  * more places in memory that no cache holds, and they cost more than all that is done with what is found there.
  */
 export class HolderNotes {

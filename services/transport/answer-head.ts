@@ -1,4 +1,4 @@
-import { flat } from '../flat.ts'
+import { nameAt } from './field-names.ts'
 
 /** The answer cannot be read without guessing where it ends; `reason` goes to the log. */
 export class BrokenAnswer extends Error {
@@ -114,8 +114,7 @@ export class AnswerHead {
       const nameEnd = this.#nameEnd
       const valueAt = this.#valueAt
       const valueEnd = this.#valueEnd
-      const name =
-        nameAt(input, start, nameEnd) ?? learn(input, start, text.slice(start - base, nameEnd - base))
+      const name = nameAt(input, start, nameEnd - start, text, start - base)
       headers.push(name, text.slice(valueAt - base, valueEnd - base))
       this.#note(input, start, nameEnd - start, valueAt, valueEnd)
     }
@@ -178,37 +177,6 @@ export class AnswerHead {
 }
 
 const version = Buffer.from('HTTP/1.')
-
-/**
- * Names of fields that were met, each where its bytes say. Services use few, and where a name is looked up the same text is found much
- * faster than one that only reads the same. Who comes first to a place keeps it.
- */
-const names = new Array<string | undefined>(4096).fill(undefined)
-const longestName = 64
-
-/** A place by four things that most names differ in. */
-const placeOf = (input: Buffer, at: number, length: number): number =>
-  (input[at]! * 961 + input[at + length - 1]! * 31 + input[at + (length >> 1)]! * 127 + length) & 4095
-
-/** The name between two offsets, as it is spelled there, where it is known. */
-function nameAt(input: Buffer, at: number, end: number): string | undefined {
-  const length = end - at
-  const name = names[placeOf(input, at, length)]
-  if (name === undefined || name.length !== length) return undefined
-  for (let index = 0; index < length; index += 1) {
-    if (input[at + index] !== name.charCodeAt(index)) return undefined
-  }
-  return name
-}
-
-function learn(input: Buffer, at: number, name: string): string {
-  const place = placeOf(input, at, name.length)
-  if (names[place] !== undefined || name.length > longestName) return name
-  // A part of a head would keep all of it.
-  const own = flat(name)
-  names[place] = own
-  return own
-}
 
 /** Whether the token at `at` is this name, which is in lower case; its length is known to be the same. */
 function isName(input: Buffer, at: number, name: string): boolean {
